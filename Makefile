@@ -1,0 +1,48 @@
+# make demo   train a small SemanIR x2 on real photographs and look at the result
+# make test   the tests (seconds each); make test-all adds the slow ones
+# make lint   ruff and pyright;  make bench  speed against the plain way, in one run
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# the first Python that PyPI's basicsr 1.4.2 can be built on; or name yours: make demo PYTHON=python3.12
+SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
+	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: venv demo test test-all lint bench clean
+
+venv: $(READY)
+
+$(READY): setup.py constraints.txt
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITABLE)' || { \
+		echo "Python 3.10, 3.11 or 3.12 is needed: PyPI's basicsr 1.4.2 cannot be built on 3.13." >&2; \
+		echo "Install one of them, then name it: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# torch first: built in isolation, basicsr would fetch a second torch of several GB for its setup_requires
+	$(BIN)/python -m pip install -c constraints.txt torch torchvision numpy setuptools wheel cython
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation basicsr
+	$(BIN)/python -m pip install -c constraints.txt --no-build-isolation -e ".[dev]"
+	@touch $(READY)
+
+demo: venv
+	$(BIN)/python scripts/demo.py
+
+test: venv
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: venv
+	$(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@test -x $(BIN)/pyright || $(BIN)/python -m pip install -q -c constraints.txt ".[lint]"
+	$(BIN)/pyright
+
+bench: venv
+	$(BIN)/python scripts/bench.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,26 @@
+"""Package metadata, in this one place.  The versions that everything is tested with are in constraints.txt."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="ir_plugins",
+    version="0.1.0",
+    description="SemanIR, AST and Restormer for BasicSR, on modern PyTorch",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",  # PyPI's basicsr 1.4.2 cannot be built on 3.13 (its setup.py reads locals())
+    packages=find_packages(include=["ir_plugins", "ir_plugins.*"]),
+    install_requires=[
+        "basicsr>=1.4.2",
+        "torch>=2.6",
+        "einops",
+        "lmdb",
+        "opencv-python",
+        "pyyaml",
+        "numpy",
+        "addict",
+        # not ours: the viewer of basicsr's tb-nightly imports pkg_resources, which setuptools 82 removed
+        "setuptools<82",
+    ],
+    extras_require={"dev": ["pytest", "ruff"], "lint": ["pyright[nodejs]"]},
+    entry_points={"console_scripts": ["basicsr = ir_plugins.cli:main"]},
+)
