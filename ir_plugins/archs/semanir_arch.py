@@ -1,0 +1,324 @@
+"""SemanIR (NeurIPS 2024, arXiv 2405.20008): transformers that share their key semantics.
+
+The paper's text leaves much open and no code was published.  Widths, depths, MLP ratio, position bias and
+head of the columnar net are proved by the published parameter counts; shifts, norms and logits follow GRL
+(same first author).
+
+B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from basicsr.archs.arch_util import Upsample
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from ..blocks.key_semantic import KeySemanticAttention, Logits
+from ..blocks.layers import ChannelNorm, DropPath
+from ..blocks.mlp import Mlp
+from ..ops.key_semantic import Backend, Similarity
+
+Shift = Literal["alternate", "per_stage", "none"]
+Norm = Literal["post", "pre"]
+CHOICES = {"norm": Norm, "logits": Logits, "similarity": Similarity, "backend": Backend}
+
+
+class _KeySemanticNet(nn.Module):
+    """What the columnar and the U-shaped net have in common: the colour mean, `top_k`, and how stages are
+    made.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_chans: int,
+        depths: Sequence[int],
+        num_heads: Sequence[int],
+        window_size: int,
+        top_k: int | None,
+        train_top_k: Sequence[int],
+        img_range: float,
+        drop_path_rate: float,
+        shift: Shift,
+        **layer_options,
+    ):
+        super().__init__()
+        _check_choices(
+            shift=(shift, Shift), **{name: (layer_options[name], CHOICES[name]) for name in CHOICES}
+        )
+        if window_size < 1:
+            raise ValueError(f"{window_size=} must be at least 1 pixel")
+        if len(depths) != len(num_heads):
+            raise ValueError(
+                f"depths={list(depths)} and num_heads={list(num_heads)} differ in length: one per stage"
+            )
+        self.depths, self.num_heads, self.window_size = tuple(depths), tuple(num_heads), window_size
+        self.top_k = max(1, window_size**2 // 2) if top_k is None else top_k
+        self.train_top_k = tuple(self._checked(k, "train_top_k") for k in train_top_k)
+        self.img_range = img_range
+        rgb_mean = (0.4488, 0.4371, 0.4040) if in_chans == 3 else (0.0,) * in_chans
+        self.register_buffer("mean", torch.tensor(rgb_mean).view(1, -1, 1, 1), persistent=False)
+        self._layer_options = dict(window_size=window_size, **layer_options)
+        self._shift, self._drop_path_rate = shift, drop_path_rate
+
+    @property
+    def top_k(self) -> int:
+        """Keys that each query keeps; may be set on a live net and takes effect on the next forward."""
+        return self._top_k
+
+    @top_k.setter
+    def top_k(self, value: int) -> None:
+        self._top_k = self._checked(value, "top_k")
+
+    def _checked(self, top_k: int, name: str) -> int:
+        tokens = self.window_size**2
+        if not 1 <= top_k <= tokens:
+            raise ValueError(
+                f"{name}={top_k} must lie between 1 and the {tokens} tokens of a window; "
+                f"change it or window_size={self.window_size}"
+            )
+        return int(top_k)
+
+    def _draw_top_k(self) -> int:
+        """One value per training forward, the same for all stages; `top_k` otherwise."""
+        if not (self.training and self.train_top_k):
+            return self.top_k
+        return self.train_top_k[int(torch.randint(len(self.train_top_k), ()))]
+
+    def _stage(self, index: int, dim: int) -> "Stage":
+        before, total = sum(self.depths[:index]), sum(self.depths)
+        depth = self.depths[index]
+        shifted = {
+            "alternate": [layer % 2 == 1 for layer in range(depth)],
+            "per_stage": [index % 2 == 1] * depth,
+            "none": [False] * depth,
+        }
+        return Stage(
+            dim=dim,
+            num_heads=self.num_heads[index],
+            shifted=shifted[self._shift],
+            drop_path=[self._drop_path_rate * (before + layer) / max(1, total - 1) for layer in range(depth)],
+            **self._layer_options,
+        )
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return ((x - self.mean) * self.img_range).contiguous(memory_format=torch.channels_last)
+
+    def _denormalize(self, x: Tensor) -> Tensor:
+        return x / self.img_range + self.mean
+
+
+@ARCH_REGISTRY.register()
+class SemanIR(_KeySemanticNet):
+    """Columnar SemanIR for super-resolution: (B, in_chans, H, W) -> (B, in_chans, H upscale, W upscale), any
+    H, W >= 1.
+
+    The defaults are SemanIR-S x2 (11.870 M parameters); SemanIR-B has eight stages of eight layers (19.896
+    M).
+
+    upscale: 3 or a power of two.  in_chans: 1 (gray) or 3.  embed_dim: channels, a multiple of every entry of
+    num_heads. depths, num_heads: one entry per stage.  window_size: in pixels, up to N = window_size² tokens.
+    top_k: keys that each query keeps, 1 to N, default N/2.  train_top_k: values from which one is drawn per
+    training forward; empty: always top_k.  img_range: the net works on (x - mean) * img_range.
+    drop_path_rate: of the last layer, growing linearly from 0.
+    The paper does not state these: shift ("alternate": every other layer; "per_stage": every other stage;
+    "none"), norm ("post" or "pre"), logits ("cosine" or "dot"), similarity of the dictionary ("dot" or
+    "cosine"). backend: see `ops.key_semantic.key_semantic_attention`.
+    """
+
+    def __init__(
+        self,
+        *,
+        upscale: int = 2,
+        in_chans: int = 3,
+        embed_dim: int = 180,
+        depths: Sequence[int] = (6, 6, 6, 6, 6, 6),
+        num_heads: Sequence[int] = (6, 6, 6, 6, 6, 6),
+        window_size: int = 32,
+        mlp_ratio: float = 2.0,
+        num_feat: int = 64,
+        top_k: int | None = None,
+        train_top_k: Sequence[int] = (),
+        img_range: float = 1.0,
+        drop_path_rate: float = 0.1,
+        shift: Shift = "alternate",
+        norm: Norm = "post",
+        logits: Logits = "cosine",
+        similarity: Similarity = "dot",
+        backend: Backend = "auto",
+    ):
+        super().__init__(
+            in_chans=in_chans,
+            depths=depths,
+            num_heads=num_heads,
+            window_size=window_size,
+            mlp_ratio=mlp_ratio,
+            top_k=top_k,
+            train_top_k=train_top_k,
+            img_range=img_range,
+            drop_path_rate=drop_path_rate,
+            shift=shift,
+            norm=norm,
+            logits=logits,
+            similarity=similarity,
+            backend=backend,
+        )
+        if upscale != 3 and (upscale < 2 or upscale & (upscale - 1)):
+            raise ValueError(f"{upscale=} must be 3 or a power of two; without upscaling use SemanIRUNet")
+        self.conv_first = nn.Conv2d(in_chans, embed_dim, 3, padding=1)
+        self.norm_first = ChannelNorm(embed_dim)
+        self.stages = nn.ModuleList(self._stage(index, embed_dim) for index in range(len(depths)))
+        self.norm_last = ChannelNorm(embed_dim)
+        self.conv_after_body = nn.Conv2d(embed_dim, embed_dim, 3, padding=1)
+        self.conv_before_upsample = nn.Conv2d(embed_dim, num_feat, 3, padding=1)
+        self.upsample = Upsample(upscale, num_feat)
+        self.conv_last = nn.Conv2d(num_feat, in_chans, 3, padding=1)
+        _init_linear(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        top_k = self._draw_top_k()
+        shallow = self.conv_first(self._normalize(x))
+        y = self.norm_first(shallow)
+        for stage in self.stages:
+            y = stage(y, top_k)
+        y = self.conv_after_body(self.norm_last(y)) + shallow
+        y = F.leaky_relu(self.conv_before_upsample(y))
+        return self._denormalize(self.conv_last(self.upsample(y)))
+
+
+@ARCH_REGISTRY.register()
+class SemanIRUNet(_KeySemanticNet):
+    """U-shaped SemanIR for restoration at the input's size: (B, in_chans, H, W) -> same, any H, W >= 1.
+
+    Seven stages in the order the data flows, of widths c, 2c, 4c, 8c, 4c, 2c, c (c = embed_dim); the skips
+    are concatenated, the input is added to the output.  The defaults have the published 25.82 M parameters.
+    Arguments as `SemanIR`, without upscale.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_chans: int = 3,
+        embed_dim: int = 60,
+        depths: Sequence[int] = (4, 4, 6, 6, 6, 4, 4),
+        num_heads: Sequence[int] = (2, 4, 8, 16, 8, 4, 2),
+        window_size: int = 32,
+        mlp_ratio: float = 2.0,
+        top_k: int | None = None,
+        train_top_k: Sequence[int] = (),
+        img_range: float = 1.0,
+        drop_path_rate: float = 0.1,
+        shift: Shift = "alternate",
+        norm: Norm = "post",
+        logits: Logits = "cosine",
+        similarity: Similarity = "dot",
+        backend: Backend = "auto",
+    ):
+        super().__init__(
+            in_chans=in_chans,
+            depths=depths,
+            num_heads=num_heads,
+            window_size=window_size,
+            mlp_ratio=mlp_ratio,
+            top_k=top_k,
+            train_top_k=train_top_k,
+            img_range=img_range,
+            drop_path_rate=drop_path_rate,
+            shift=shift,
+            norm=norm,
+            logits=logits,
+            similarity=similarity,
+            backend=backend,
+        )
+        if len(depths) != 7:
+            raise ValueError(
+                f"depths={list(depths)} must list the seven stages of the U: three down, bottom, three up"
+            )
+        widths = [embed_dim << level for level in (0, 1, 2, 3, 2, 1, 0)]
+        self.conv_first = nn.Conv2d(in_chans, embed_dim, 3, padding=1)
+        self.stages = nn.ModuleList(self._stage(index, width) for index, width in enumerate(widths))
+        self.downs = nn.ModuleList(nn.Conv2d(w, 2 * w, 4, stride=2, padding=1) for w in widths[:3])
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[4:])
+        self.fuses = nn.ModuleList(nn.Conv2d(2 * w, w, 3, padding=1) for w in widths[4:])
+        self.conv_last = nn.Conv2d(embed_dim, in_chans, 3, padding=1)
+        _init_linear(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[-2:]
+        top_k = self._draw_top_k()
+        y = self.conv_first(self._normalize(_pad_to_multiple(x, 8)))
+        skips = []
+        for stage, down in zip(self.stages[:3], self.downs, strict=True):
+            skips.append(stage(y, top_k))
+            y = down(skips[-1])
+        y = self.stages[3](y, top_k)
+        for stage, up, fuse in zip(self.stages[4:], self.ups, self.fuses, strict=True):
+            y = stage(fuse(torch.cat([up(y), skips.pop()], dim=1)), top_k)
+        return x + self.conv_last(y)[..., :h, :w] / self.img_range
+
+
+class Stage(nn.Module):
+    """Layers that share their key semantics, a convolution, and the stage's residual: (B, C, H, W) -> same.
+    """
+
+    def __init__(self, *, dim: int, shifted: Sequence[bool], drop_path: Sequence[float], **layer_options):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            Layer(dim=dim, shifted=s, drop_path=rate, **layer_options)
+            for s, rate in zip(shifted, drop_path, strict=True)
+        )
+        self.conv = nn.Conv2d(dim, dim, 3, padding=1)
+
+    def forward(self, x: Tensor, top_k: int) -> Tensor:
+        shared = {}  # per window partition, once: the paper's dictionary, from the tokens that enter the stage
+        y = x
+        for layer in self.layers:
+            if layer.attn.shifted not in shared:
+                shared[layer.attn.shifted] = layer.attn.share(x, top_k)
+            y = layer(y, shared[layer.attn.shifted])
+        return x + self.conv(y)
+
+
+class Layer(nn.Module):
+    """Key-semantic attention and a feed-forward, each with its norm and residual: (B, C, H, W) -> same."""
+
+    def __init__(self, *, dim: int, mlp_ratio: float, norm: Norm, drop_path: float, **attention_options):
+        super().__init__()
+        self.is_post_norm = norm == "post"
+        self.attn = KeySemanticAttention(dim=dim, **attention_options)
+        self.norm1 = ChannelNorm(dim)
+        self.mlp = Mlp(dim=dim, ratio=mlp_ratio)
+        self.norm2 = ChannelNorm(dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, shared) -> Tensor:
+        if self.is_post_norm:
+            x = x + self.drop_path(self.norm1(self.attn(x, shared)))
+            return x + self.drop_path(self.norm2(self.mlp(x)))
+        x = x + self.drop_path(self.attn(self.norm1(x), shared))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def _check_choices(**choices) -> None:
+    for name, (value, allowed) in choices.items():
+        if value not in get_args(allowed):
+            raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(get_args(allowed))}")
+
+
+def _pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    h, w = x.shape[-2:]
+    bottom, right = -h % multiple, -w % multiple
+    # reflection needs more pixels than it adds
+    mode = "reflect" if bottom < h and right < w else "replicate"
+    return F.pad(x, (0, right, 0, bottom), mode=mode) if bottom or right else x
+
+
+def _init_linear(net: nn.Module) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,82 @@
+"""Key-semantic attention (SemanIR, NeurIPS 2024)."""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..ops.key_semantic import Backend, Similarity, build_dictionary, key_semantic_attention
+from ..ops.windows import WindowGrid, merge, partition, regions, window_grid
+from .position_bias import ContinuousPositionBias
+
+Logits = Literal["cosine", "dot"]
+
+
+class KeySemantics(NamedTuple):
+    """What the layers of a stage share: how the picture is cut, and which keys each query keeps (None: all)."""
+
+    grid: WindowGrid
+    dictionary: Tensor | None
+
+
+class KeySemanticAttention(nn.Module):
+    """Attention inside windows over the keys that a shared dictionary keeps.  Paper: SemanIR, sections 3.2
+    and 3.3.
+
+    Complexity: O(H W N) for windows of N tokens; memory is bounded whatever the picture's size.
+
+    dim: channels.  num_heads: must divide dim.  window_size: in pixels.  shifted: windows start half a window
+    later. logits: "cosine" (q and k of unit length, a learned scale per head of at most 100) or "dot"
+    (divided by sqrt(d)). similarity: what ranks the keys in the dictionary, "dot" or "cosine" of the tokens
+    that enter the stage.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_heads: int,
+        window_size: int,
+        shifted: bool = False,
+        logits: Logits = "cosine",
+        similarity: Similarity = "dot",
+        backend: Backend = "auto",
+    ):
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"num_heads={num_heads} does not divide the {dim} channels of this stage")
+        self.num_heads, self.window_size, self.shifted = num_heads, window_size, shifted
+        self.similarity: Similarity = similarity
+        self.backend: Backend = backend
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.position_bias = ContinuousPositionBias(num_heads=num_heads, window_size=window_size)
+        if logits == "cosine":
+            self.logit_scale = nn.Parameter(torch.full((num_heads, 1, 1), math.log(10)))
+        else:
+            self.register_parameter("logit_scale", None)
+
+    def share(self, x: Tensor, top_k: int) -> KeySemantics:
+        """Build what all layers with this partition share, from the tokens (B, C, H, W) that enter the stage."""
+        grid = window_grid((x.shape[2], x.shape[3]), self.window_size, self.shifted)
+        tokens = partition(x.detach(), grid).flatten(0, 1)
+        labels = regions(grid, x.device)
+        return KeySemantics(grid, build_dictionary(tokens, top_k, labels, self.similarity))
+
+    def forward(self, x: Tensor, shared: KeySemantics) -> Tensor:
+        """(B, C, H, W) -> same."""
+        windows = partition(x, shared.grid)  # (B, M, N, C)
+        qkv = self.qkv(windows).unflatten(-1, (3, self.num_heads, -1))  # (B, M, N, 3, n, d)
+        q, k, v = qkv.flatten(0, 1).permute(2, 0, 3, 1, 4)  # each (B M, n, N, d)
+        if self.logit_scale is None:
+            q = q / math.sqrt(q.shape[-1])
+        else:
+            # fp32: a unit vector in half precision is off by more than neighbouring logits differ
+            q = F.normalize(q.float(), dim=-1) * self.logit_scale.clamp(max=math.log(100)).exp()
+            k = F.normalize(k.float(), dim=-1)
+        bias = self.position_bias(shared.grid.window)
+        y = key_semantic_attention(q.to(v), k.to(v), v, bias, shared.dictionary, backend=self.backend)
+        y = self.proj(y.transpose(1, 2).flatten(2).unflatten(0, windows.shape[:2]))
+        return merge(y, shared.grid)

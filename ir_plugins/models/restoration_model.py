@@ -1,0 +1,81 @@
+"""The model that trains and validates every network here."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor, nn
+
+
+@MODEL_REGISTRY.register()
+class RestorationModel(SRModel):
+    """BasicSR's SRModel with every optimizer of torch.optim and files that are whole or not there.
+
+    Option keys: those of SRModel; `train:optim_g:type` is any class of torch.optim.
+    """
+
+    def get_optimizer(
+        self, optim_type: str, params: list[Tensor], lr: float, **kwargs
+    ) -> torch.optim.Optimizer:
+        # BasicSR 1.4.2 knows Adam only
+        return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+
+    @master_only
+    def print_network(self, net: nn.Module) -> None:
+        # BasicSR prints every layer, hundreds of lines for a transformer
+        net = self.get_bare_model(net)
+        count = sum(p.numel() for p in net.parameters())
+        get_root_logger().info(f"Network: {type(net).__name__}, with parameters: {count:,d}")
+
+    def test(self) -> None:
+        """Restore `self.lq` with the EMA weights where there are any."""
+        # the bare net: a wrapped one would wait for the other ranks, which do not validate
+        net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
+        was_training = net.training
+        net.eval()
+        with torch.inference_mode():
+            self.output = net(self.lq)
+        net.train(was_training)
+
+    @master_only
+    def save_network(self, net, net_label, current_iter, param_key="params") -> None:
+        with self._staged("models"):
+            super().save_network(net, net_label, current_iter, param_key)
+
+    @master_only
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        with self._staged("training_states"):
+            super().save_training_state(epoch, current_iter)
+
+    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img) -> None:
+        with self._staged("visualization"):
+            super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
+
+    @contextmanager
+    def _staged(self, key: str) -> Iterator[None]:
+        """Whatever is written to the folder `path:key` appears there only once it is complete.
+
+        BasicSR writes checkpoints and pictures in place: killed meanwhile, it leaves a torn file that a
+        resume picks up.
+        """
+        folder = Path(self.opt["path"][key])
+        staging = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        self.opt["path"][key] = str(staging)
+        try:
+            yield
+            for file in sorted(path for path in staging.rglob("*") if path.is_file()):
+                target = folder / file.relative_to(staging)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, target)
+        finally:
+            self.opt["path"][key] = str(folder)
+            shutil.rmtree(staging, ignore_errors=True)

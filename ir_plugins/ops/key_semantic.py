@@ -1,0 +1,167 @@
+"""Key-semantic dictionary and attention (SemanIR, sections 3.2 and 3.3).
+
+G windows (of all pictures of a batch), N tokens of a window, C channels, n heads of d channels, k kept keys
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Similarity = Literal["dot", "cosine"]
+Backend = Literal["auto", "gather", "softmax", "sdpa"]
+
+# A chunk of windows holds this many logits at most (or is one window): what the last-level cache likes on the
+# CPU, what keeps all multiprocessors busy on a GPU.
+CHUNK_LOGITS = {"cpu": 1 << 23, "cuda": 1 << 27}
+
+
+def build_dictionary(
+    tokens: Tensor, top_k: int, labels: Tensor | None = None, similarity: Similarity = "dot"
+) -> Tensor | None:
+    """Which keys each query keeps: the `top_k` tokens of its window most similar to it.
+
+    tokens: (G, N, C), the tokens that enter the stage.  labels: (M, N) with G a multiple of M, see
+    `windows.regions`. Returns a mask (G, N, N), True where query i (row) keeps key j (column); None where
+    every query keeps all. Exactly `top_k` keys of a row are kept, ties broken by `torch.topk`; fewer where
+    fewer are valid. No gradient flows: the choice is an index.
+    """
+    groups, count, _ = tokens.shape
+    if top_k >= count and labels is None:
+        return None
+    mask = torch.empty(groups, count, count, dtype=torch.bool, device=tokens.device)
+    with torch.no_grad():
+        tokens = tokens.float()
+        if similarity == "cosine":
+            tokens = F.normalize(tokens, dim=-1)
+        for part in _chunks(groups, count * count, tokens.device):
+            valid = None if labels is None else _same_label(labels, part, groups)
+            mask[part] = _keep(tokens[part], top_k, valid)
+    return mask
+
+
+def _keep(tokens: Tensor, top_k: int, valid: Tensor | None) -> Tensor:
+    if top_k >= tokens.shape[1] and valid is not None:
+        return valid
+    # autocast would rank in half precision, where many similarities tie
+    with torch.autocast(tokens.device.type, enabled=False):
+        score = tokens @ tokens.mT  # (g, N, N)
+    if valid is not None:
+        score.masked_fill_(~valid, -torch.inf)
+    kept = score.topk(top_k, sorted=False).indices  # (g, N, k)
+    mask = torch.zeros_like(score, dtype=torch.bool).scatter_(-1, kept, True)
+    return mask if valid is None else mask & valid
+
+
+def _same_label(labels: Tensor, part: slice, groups: int) -> Tensor:
+    labels = labels[torch.arange(part.start, min(part.stop, groups), device=labels.device) % labels.shape[0]]
+    return labels[:, :, None] == labels[:, None, :]
+
+
+def key_semantic_attention(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dictionary: Tensor | None, *, backend: Backend = "auto"
+) -> Tensor:
+    """softmax(q kᵀ + bias) v over the keys that each query keeps (SemanIR, section 3.3).
+
+    q, k, v: (G, n, N, d), q already scaled.  bias: (n, N, N).  dictionary: (G, N, N) of bool, every row with
+    at least one True, or None for dense attention.  Returns (G, n, N, d).
+
+    backend: "gather" copies k keys and values per query, as the paper's equation reads: the reference.
+    "softmax" masks the dense logits: simple, and what "sdpa" is measured against.  "sdpa" never holds more
+    than a chunk of logits, forward or backward.  "auto" is "sdpa".
+    """
+    if backend == "gather":
+        return _gather(q, k, v, bias, dictionary)
+    if backend == "softmax":
+        return _softmax(q, k, v, bias, dictionary)
+    if backend in ("auto", "sdpa"):
+        return _ChunkedAttention.apply(q, k, v, bias.to(q.dtype), dictionary)
+    raise ValueError(f"{backend=} is unknown; choose auto, gather, softmax or sdpa")
+
+
+def _gather(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dictionary: Tensor | None) -> Tensor:
+    if dictionary is None:
+        dictionary = torch.ones(q.shape[0], q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
+    longest = int(dictionary.sum(-1).max())
+    is_kept, index = dictionary.int().topk(
+        longest
+    )  # (G, N, k): rows with fewer keys are filled up, then masked
+    group = torch.arange(q.shape[0], device=q.device)[:, None, None]
+    query = torch.arange(q.shape[2], device=q.device)[:, None]
+    keys, values = (t.transpose(1, 2)[group, index] for t in (k, v))  # (G, N, k, n, d)
+    logits = torch.einsum("gnqd,gqknd->gnqk", q, keys)
+    logits = logits + bias[:, query, index].transpose(0, 1)  # (n, G, N, k) -> (G, n, N, k)
+    logits = logits.masked_fill(is_kept[:, None] == 0, -torch.inf)
+    return torch.einsum("gnqk,gqknd->gnqd", logits.softmax(-1), values)
+
+
+def _softmax(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dictionary: Tensor | None) -> Tensor:
+    logits = q @ k.mT + bias  # (G, n, N, N)
+    if dictionary is not None:
+        logits = logits.masked_fill(~dictionary[:, None], -torch.inf)
+    return logits.softmax(-1) @ v
+
+
+class _ChunkedAttention(torch.autograd.Function):
+    """Fused attention forward, recomputed logits backward, a chunk of windows at a time.
+
+    Autograd through `scaled_dot_product_attention` would keep every chunk's bias-and-mask for the backward
+    pass, and on the CPU leaves the fused kernel as soon as the bias needs a gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dictionary: Tensor | None) -> Tensor:
+        dim = v.shape[-1]
+        out = torch.empty_like(v)
+        # fused kernels want rows of a multiple of 8 numbers: required on the GPU, 10 % on the CPU
+        padded = [F.pad(t, (0, -dim % 8)) for t in (q, k, v)]
+        buffer = None
+        for part in _chunks(q.shape[0], bias.numel(), q.device):
+            buffer = _added(bias, dictionary, part, buffer)
+            chunk = (t[part] for t in padded)
+            out[part] = F.scaled_dot_product_attention(*chunk, attn_mask=buffer, scale=1.0)[..., :dim]
+        ctx.save_for_backward(q, k, v, bias, dictionary, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, bias, dictionary, out = ctx.saved_tensors
+        grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        grad_bias = torch.zeros_like(bias, dtype=torch.promote_types(bias.dtype, torch.float32))
+        buffer = None
+        for part in _chunks(q.shape[0], bias.numel(), q.device):
+            buffer = _added(bias, dictionary, part, buffer)
+            weight = (q[part] @ k[part].mT).add_(buffer).softmax(-1)
+            grad_v[part] = weight.mT @ grad_out[part]
+            # gradient of softmax: w (g - sum w g), and sum w g is the inner product of output and its
+            # gradient
+            inner = (grad_out[part] * out[part]).sum(-1, keepdim=True)
+            grad_logits = (grad_out[part] @ v[part].mT).sub_(inner).mul_(weight)
+            grad_q[part] = grad_logits @ k[part]
+            grad_k[part] = grad_logits.mT @ q[part]
+            grad_bias += grad_logits.sum(0, dtype=grad_bias.dtype)
+        return grad_q, grad_k, grad_v, grad_bias.to(bias.dtype), None
+
+
+def _added(bias: Tensor, dictionary: Tensor | None, part: slice, buffer: Tensor | None) -> Tensor:
+    """Bias (n, N, N) and a chunk of the dictionary as one additive mask (g, n, N, N), in `buffer` where it
+    fits.
+    """
+    if dictionary is None:
+        return bias[None]
+    chosen = dictionary[part]
+    # adding 0 or -inf per window is vectorised on the CPU, masked_fill and where over all heads are not
+    allowed = torch.where(chosen, bias.new_zeros(()), bias.new_full((), -torch.inf))  # (g, N, N)
+    shape = (len(chosen), *bias.shape)
+    if buffer is None or buffer.shape != shape:
+        count = bias.shape[-1]
+        buffer = bias.new_empty(*shape[:-1], count + -count % 8)[
+            ..., :count
+        ]  # rows aligned for the GPU's kernels
+    return torch.add(bias, allowed[:, None], out=buffer)
+
+
+def _chunks(groups: int, logits_per_group: int, device: torch.device) -> list[slice]:
+    step = max(1, CHUNK_LOGITS.get(device.type, CHUNK_LOGITS["cpu"]) // logits_per_group)
+    return [slice(start, start + step) for start in range(0, groups, step)]

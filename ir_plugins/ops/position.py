@@ -1,0 +1,31 @@
+"""Position of one pixel relative to another inside a window.
+
+h x w window, N = h w tokens, n heads
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def log_offsets(window: tuple[int, int], window_size: int) -> Tensor:
+    """Every offset between two pixels of an h x w window, on the log scale of Swin V2 (eq. 4): (2h-1, 2w-1,
+    2).
+
+    Offsets are measured against `window_size`, the nominal one, so that a picture smaller than the window
+    keeps the distances it was trained with.  Values lie in [-log8(9), log8(9)].
+    """
+    axes = [torch.arange(1 - length, length) * (8 / max(1, window_size - 1)) for length in window]
+    offset = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    return offset.sign() * offset.abs().add(1).log2() / math.log2(8)
+
+
+def spread_offsets(table: Tensor) -> Tensor:
+    """A value per offset (2h-1, 2w-1, n) to a value per pair of tokens (n, N, N), query first.
+
+    Query (a, b) and key (c, d) read row a - c + h - 1 and column b - d + w - 1.
+    """
+    h, w = (table.shape[0] + 1) // 2, (table.shape[1] + 1) // 2
+    pairs = table.unfold(0, h, 1).unfold(1, w, 1)  # a view (h, w, n, h, w): query, then h-1-c and w-1-d
+    return pairs.flip(3, 4).permute(2, 0, 1, 3, 4).reshape(-1, h * w, h * w)

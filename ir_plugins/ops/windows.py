@@ -1,0 +1,84 @@
+"""Cut a picture into windows and put it together again.
+
+B batch, C channels, H x W picture, M windows of a picture, N tokens (pixels) of a window
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+
+class WindowGrid(NamedTuple):
+    """How a picture is cut: its size, the windows' size and by how much they are shifted, in pixels (rows,
+    columns).
+    """
+
+    size: tuple[int, int]
+    window: tuple[int, int]
+    shift: tuple[int, int]
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """The picture's size once it is padded to whole windows."""
+        (h, w), (wh, ww) = self.size, self.window
+        return -(-h // wh) * wh, -(-w // ww) * ww
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every token of every window may see every other: no padding, no shift."""
+        return self.padded == self.size and self.shift == (0, 0)
+
+
+def window_grid(size: tuple[int, int], window_size: int, shifted: bool = False) -> WindowGrid:
+    """Cut an H x W picture into windows of `window_size`, or of the picture's own length where that is
+    smaller.
+
+    Shifted windows start half a window later; along an axis that one window covers there is nothing to shift.
+    """
+    window = (min(window_size, size[0]), min(window_size, size[1]))
+    shift = tuple(w // 2 if shifted and length > w else 0 for w, length in zip(window, size, strict=True))
+    return WindowGrid(size, window, (shift[0], shift[1]))
+
+
+def partition(x: Tensor, grid: WindowGrid) -> Tensor:
+    """Picture (B, C, H, W) to windows (B, M, N, C); what is missing at the bottom and on the right is zero."""
+    (h, w), (hp, wp) = grid.size, grid.padded
+    x = x.permute(0, 2, 3, 1)  # channels last, so that every copy moves whole tokens
+    if (hp, wp) != (h, w):
+        x = F.pad(x, (0, 0, 0, wp - w, 0, hp - h))
+    if grid.shift != (0, 0):
+        x = x.roll((-grid.shift[0], -grid.shift[1]), dims=(1, 2))
+    return rearrange(x, "b (mh h) (mw w) c -> b (mh mw) (h w) c", h=grid.window[0], w=grid.window[1])
+
+
+def merge(windows: Tensor, grid: WindowGrid) -> Tensor:
+    """Windows (B, M, N, C) to the picture (B, C, H, W) in channels-last memory; undoes `partition`."""
+    h, w = grid.window
+    x = rearrange(windows, "b (mh mw) (h w) c -> b (mh h) (mw w) c", mh=grid.padded[0] // h, h=h, w=w)
+    if grid.shift != (0, 0):
+        x = x.roll(grid.shift, dims=(1, 2))
+    return x[:, : grid.size[0], : grid.size[1]].permute(0, 3, 1, 2)
+
+
+def regions(grid: WindowGrid, device: torch.device) -> Tensor | None:
+    """Labels (M, N): two tokens of a window may see each other only where their labels are equal.
+
+    Padding never mixes with the picture, nor do the two sides of a picture that a shift wraps into one
+    window. None where all tokens of each window are neighbours.
+    """
+    if grid.is_whole:
+        return None
+    rows, columns = (
+        _axis_labels(*axis, device) for axis in zip(grid.size, grid.padded, grid.shift, strict=True)
+    )
+    labels = rows[:, None] * 4 + columns
+    return rearrange(labels, "(mh h) (mw w) -> (mh mw) (h w)", h=grid.window[0], w=grid.window[1])
+
+
+def _axis_labels(length: int, padded: int, shift: int, device: torch.device) -> Tensor:
+    source = torch.arange(padded, device=device) + shift
+    wrapped = source >= padded
+    return wrapped.int() + 2 * (source % padded >= length).int()

@@ -1,0 +1,141 @@
+"""Option files: read, overridden from the command line, completed as BasicSR's pipelines expect them.
+
+BasicSR's own parser starts distributed training before it looks at the file, evaluates code from
+`--force_yml`, and keeps `2e-4` as a string; this one does not.  What may stand in a file is checked in
+`schema.py`.
+"""
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from .errors import UserError
+
+Options = dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads `2e-4` as a number, as YAML 1.2 does, and refuses a key given twice."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key.value}' is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read_options(path: str, force: list[str] | None = None) -> Options:
+    """Read an option file and apply `K:K=V` overrides.  Raises UserError naming file and line."""
+    try:
+        options = yaml.load(_read_text(path), _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else path
+        raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(options, dict):
+        raise UserError(f"{path}: an option file is a mapping of keys to values, this one is not")
+    for entry in force or []:
+        _override(options, entry)
+    return options
+
+
+def locate(path: str, keys: tuple[str, ...]) -> str:
+    """Where in the file a key stands, as "file:line"; the nearest block above it where the key is not in the
+    file.
+    """
+    node, line = yaml.compose(_read_text(path), _Loader), 0
+    for key in keys:
+        entries = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((k, v) for k, v in entries if k.value == key), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return f"{path}:{line}" if line else path
+
+
+def complete(options: Options, *, is_train: bool, auto_resume: bool = False, debug: bool = False) -> Options:
+    """Fill in what BasicSR's pipelines and models look up; everything is written below the current directory."""
+    options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=str(Path.cwd()))
+    options.setdefault("manual_seed", random.randint(1, 10000))
+    if debug and not options["name"].startswith("debug"):
+        options["name"] = f"debug_{options['name']}"
+    if options.get("num_gpu", "auto") == "auto":
+        options["num_gpu"] = torch.cuda.device_count()
+
+    options["datasets"] = {phase: dict(dataset) for phase, dataset in options["datasets"].items()}
+    for phase, dataset in options["datasets"].items():
+        dataset["phase"] = phase.split("_")[0]
+        dataset.setdefault("name", phase)
+        if "scale" in options:
+            dataset["scale"] = options["scale"]
+        for key in dataset:
+            if key.startswith("dataroot") and isinstance(dataset[key], str):
+                dataset[key] = str(Path(dataset[key]).expanduser())
+
+    logger = {"print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": False}
+    options["logger"] = logger | (options.get("logger") or {})
+    if options.get("val") is not None or not is_train:
+        val = {"val_freq": options["logger"]["save_checkpoint_freq"], "save_img": False, "suffix": None}
+        options["val"] = val | (options.get("val") or {})
+    if debug:
+        options["logger"] |= {"print_freq": 1, "save_checkpoint_freq": 8}
+        if "val" in options:
+            options["val"]["val_freq"] = 8
+    options["path"] = _paths(options, is_train)
+    return options
+
+
+def _paths(options: Options, is_train: bool) -> Options:
+    given = {"resume_state": None} | (options.get("path") or {})
+    for key, value in given.items():
+        if isinstance(value, str) and ("resume_state" in key or "pretrain_network" in key):
+            given[key] = str(Path(value).expanduser())
+    if not is_train:
+        root = Path(given.get("results_root") or Path(options["root_path"], "results", options["name"]))
+        return given | {
+            "results_root": str(root),
+            "log": str(root),
+            "visualization": str(root / "visualization"),
+        }
+    root = Path(given.get("experiments_root") or Path(options["root_path"], "experiments", options["name"]))
+    folders = {name: str(root / name) for name in ("models", "training_states", "visualization")}
+    return given | {"experiments_root": str(root), "log": str(root)} | folders
+
+
+def _override(options: Options, entry: str) -> None:
+    """Apply one `K:K=V` of --force_yml; V is read as YAML, so numbers, lists and null keep their type."""
+    keys, separator, text = entry.partition("=")
+    *blocks, last = (key.strip() for key in keys.split(":"))
+    if not separator or not last:
+        raise UserError(f"--force_yml {entry}: expected KEY:KEY=VALUE, for example train:ema_decay=0.999")
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"--force_yml {entry}: the value is not valid YAML") from error
+    for block in blocks:
+        if not isinstance(options.setdefault(block, {}), dict):
+            raise UserError(f"--force_yml {entry}: '{block}' is a value, not a block")
+        options = options[block]
+    options[last] = None if value == "none" else value
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such option file; paths are relative to {Path.cwd()}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as an option file: {error}") from error

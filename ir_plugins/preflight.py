@@ -1,0 +1,60 @@
+"""Everything that can be known to fail is found here, before a folder is made or renamed."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+from basicsr.utils import set_random_seed
+from basicsr.utils.dist_util import get_dist_info, init_dist
+
+from . import schema
+from .data.checks import check_dataset
+from .errors import UserError
+from .options import Options, complete, read_options
+
+
+def prepare(arguments: Namespace, *, is_train: bool) -> Options:
+    """Options ready to run: read, checked against code, disk and device, completed, ranks started, seeds set.
+
+    arguments: opt, force_yml, launcher, auto_resume, debug, as `basicsr train` and `basicsr test` take them.
+    Raises UserError with one line per problem.
+    """
+    options = read_options(arguments.opt, arguments.force_yml)
+    schema.check(options, arguments.opt, is_train=is_train)
+    options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)
+    if not is_train:
+        # the training data plays no part in a test, so a training file serves for testing too
+        options["datasets"] = {k: v for k, v in options["datasets"].items() if v["phase"] != "train"}
+        if not options["datasets"]:
+            raise UserError(f"{arguments.opt}: datasets: nothing to test on; add a block test_1 or val")
+    _check_devices(options, arguments.launcher)
+    _check_weights(options, arguments.opt)
+    for phase, dataset in options["datasets"].items():
+        check_dataset(f"datasets:{phase}", dataset)
+
+    options["dist"] = arguments.launcher != "none"
+    if options["dist"]:
+        init_dist(
+            arguments.launcher, **(options.get("dist_params") or {} if arguments.launcher == "slurm" else {})
+        )
+    options["rank"], options["world_size"] = get_dist_info()
+    set_random_seed(options["manual_seed"] + options["rank"])
+    return options
+
+
+def _check_devices(options: Options, launcher: str) -> None:
+    wanted, there = options["num_gpu"], torch.cuda.device_count()
+    if launcher != "none" and there == 0:
+        raise UserError(f"--launcher {launcher}: no GPU is visible; on a CPU leave --launcher out")
+    if launcher == "none" and wanted > there:
+        found = f"only {there} visible" if there else "no GPU is visible"
+        raise UserError(f"num_gpu: {wanted}, but {found}; use --force_yml num_gpu={there} or num_gpu=auto")
+
+
+def _check_weights(options: Options, path: str) -> None:
+    paths = options["path"]
+    for key, value in paths.items():
+        if key.startswith("pretrain_network") and value is not None and not Path(value).is_file():
+            raise UserError(f"{path}: path:{key}: no such file: {value}")
+    if not options["is_train"] and not paths.get("pretrain_network_g"):
+        raise UserError(f"{path}: path:pretrain_network_g: no weights to test; name a net_g_*.pth")

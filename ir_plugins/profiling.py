@@ -1,0 +1,83 @@
+"""`basicsr profile`: what a network costs."""
+
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+from basicsr.archs import build_network
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula, sdpa_flop_count
+from tqdm import tqdm
+
+from .options import Options
+
+RUNS = 5
+
+
+# torch 2.13 counts the fused attention of GPUs only; delete once it registers the CPU's itself
+@register_flop_formula(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu)
+def _cpu_attention_flops(q, k, v, *args, out_shape=None, **kwargs) -> int:
+    return sdpa_flop_count(q, k, v)
+
+
+def profile(options: Options, size: tuple[int, int]) -> str:
+    """Parameters, MACs, latency and peak memory of network_g's forward on one H x W picture, as a small
+    table.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = build_network(options["network_g"]).eval().to(device)
+    x = torch.rand(1, options["network_g"].get("in_chans", 3), *size, device=device)
+    seconds = []
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            net(x)
+        before = _memory(device, reset=True)
+        for _ in tqdm(range(RUNS), desc="timing", unit="run", leave=False, disable=None):
+            start = time.perf_counter()
+            net(x)
+            _synchronize(device)
+            seconds.append(time.perf_counter() - start)
+        peak = _memory(device)
+    rows = {
+        "network": type(net).__name__,
+        "input": f"1x{x.shape[1]}x{size[0]}x{size[1]} float32 on {_device_name(device)}",
+        "parameters": f"{_count(net):,}",
+        "MACs": f"{counter.get_total_flops() / 2e9:.2f} G (matrix products, convolutions and attention)",
+        "latency": f"{statistics.median(seconds) * 1e3:.1f} ms (median of {RUNS})",
+        "peak memory": f"{(peak - before) / 2**20:.0f} MiB above the weights and the input",
+    }
+    return "\n".join(f"{name:12} {value}" for name, value in rows.items())
+
+
+def _count(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _memory(device: torch.device, reset: bool = False) -> int:
+    """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU."""
+    if device.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads"

@@ -1,0 +1,272 @@
+"""What may stand in an option file: every key, checked against what will read it.
+
+Arguments of networks, losses, metrics, optimizers and schedulers come from their signatures; what BasicSR's
+models and datasets look up in their options is found in their source, so a plugin's classes are known as soon
+as they are registered.
+"""
+
+import ast
+import difflib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from basicsr.models import lr_scheduler
+from basicsr.utils.registry import (
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    Registry,
+)
+
+from .errors import UserError
+from .options import Options, locate
+
+Keys = tuple[str, ...]
+
+# what BasicSR's pipelines, loaders and loggers look up themselves
+TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger"}
+TOP |= {"dist_params", "find_unused_parameters"}
+DATASET = {"name", "type", "mode", "io_backend", "batch_size_per_gpu", "num_worker_per_gpu", "use_shuffle"}
+DATASET |= {
+    "dataset_enlarge_ratio",
+    "prefetch_mode",
+    "num_prefetch_queue",
+    "pin_memory",
+    "persistent_workers",
+}
+BLOCKS: dict[str, set[str]] = {
+    "path": {"resume_state", "ignore_resume_networks", "experiments_root", "results_root"},
+    "train": {"total_iter", "warmup_iter"},
+    "val": {"val_freq", "save_img", "pbar", "suffix", "metrics"},
+    "logger": {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"},
+    "dist_params": {"backend", "port"},
+}
+NETWORK_PATHS = ("pretrain_", "param_key_", "strict_load_")  # each followed by a network's name
+SCHEDULERS: dict[str, Callable] = {
+    "MultiStepLR": lr_scheduler.MultiStepRestartLR,  # BasicSR gives both names to one class
+    "MultiStepRestartLR": lr_scheduler.MultiStepRestartLR,
+    "CosineAnnealingRestartLR": lr_scheduler.CosineAnnealingRestartLR,
+}
+LEAST = {"scale": 1, "total_iter": 1, "val_freq": 1, "print_freq": 1, "save_checkpoint_freq": 1, "gt_size": 1}
+LEAST |= {"batch_size_per_gpu": 1, "num_worker_per_gpu": 0, "num_gpu": 0, "dataset_enlarge_ratio": 1}
+
+
+class Problem(NamedTuple):
+    keys: Keys
+    text: str
+
+
+def check(options: Options, path: str, *, is_train: bool) -> None:
+    """Raise UserError with one line per problem, "file:line: block:key: what and how to mend it"."""
+    problems = list(dict.fromkeys(_problems(options, is_train)))
+    if problems:
+        lines = (f"{locate(path, keys)}: {':'.join(keys)}: {text}" for keys, text in problems)
+        raise UserError("\n".join(lines))
+
+
+def optimizers() -> dict[str, Callable]:
+    """The optimizers of torch.optim by name."""
+    found = {name: item for name, item in vars(torch.optim).items() if inspect.isclass(item)}
+    return {
+        name: c for name, c in found.items() if issubclass(c, torch.optim.Optimizer) and name != "Optimizer"
+    }
+
+
+def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
+    needed = ["name", "model_type", "datasets", "network_g", *(["train"] if is_train else [])]
+    yield from (Problem((key,), "is missing") for key in needed if options.get(key) is None)
+    blocks = ["datasets", *BLOCKS, *(key for key in options if key.startswith("network_"))]
+    yield from (
+        Problem((key,), "must be a block of keys") for key in blocks if not _is_block(options.get(key, {}))
+    )
+    yield from _wrong_numbers(options, ())
+    options = {key: value for key, value in options.items() if key not in blocks or _is_block(value)}
+
+    model = _registered(MODEL_REGISTRY, options.get("model_type"))
+    if options.get("model_type") is not None and model is None:
+        yield _unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
+    read = _keys_read(model) if model else set()
+    networks = [key for key in options if key.startswith("network_")]
+    yield from _unknown_keys(options, (), TOP | set(networks) | {keys[0] for keys in read})
+    for block, known in BLOCKS.items():
+        known = known | {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
+        if block == "path":
+            known = known | {prefix + name for prefix in NETWORK_PATHS for name in networks}
+            known |= {prefix + name.removeprefix("network_") for prefix in NETWORK_PATHS for name in networks}
+        yield from _unknown_keys(options.get(block) or {}, (block,), known)
+
+    for phase, dataset in (options.get("datasets") or {}).items():
+        yield from _dataset_problems(("datasets", phase), dataset, is_train)
+    for name in networks:
+        yield from _network_problems((name,), options[name] or {}, options.get("scale"))
+    for name, block in (options.get("train") or {}).items():
+        if not _is_block(block) or block is None:
+            continue
+        if name.startswith("optim_"):
+            yield from _call_problems(("train", name), block, optimizers(), given={"params"})
+        elif name == "scheduler":
+            yield from _call_problems(("train", name), block, SCHEDULERS, given={"optimizer", "last_epoch"})
+        elif name.endswith("_opt"):
+            yield from _call_problems(("train", name), block, entries(LOSS_REGISTRY))
+    for name, block in ((options.get("val") or {}).get("metrics") or {}).items():
+        given = {"img", "img2", "better"}
+        yield from _call_problems(
+            ("val", "metrics", name), block, entries(METRIC_REGISTRY), given, extra={"better"}
+        )
+
+
+def _dataset_problems(keys: Keys, dataset: Any, is_train: bool) -> Iterator[Problem]:
+    phase = keys[-1].split("_")[0]
+    if phase not in ("train", "val", "test") or (is_train and phase == "test"):
+        expected = (
+            "train, val or val_1, val_2, ..." if is_train else "train, val or test, or test_1, test_2, ..."
+        )
+        yield Problem(keys, f"is not a phase; expected {expected}")
+    if not _is_block(dataset) or not dataset:
+        yield Problem(keys, "must be a block of keys")
+        return
+    kind = _registered(DATASET_REGISTRY, dataset.get("type"))
+    if kind is None:
+        yield _unknown((*keys, "type"), dataset.get("type"), DATASET_REGISTRY.keys())
+        return
+    read = _keys_read(kind)
+    yield from _unknown_keys(dataset, keys, DATASET | {path[0] for path in read})
+    needed = {"io_backend", "dataroot_gt", "dataroot_lq"} & {path[0] for path in read}
+    if phase == "train":
+        needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & {path[0] for path in read})
+    yield from (Problem((*keys, key), "is missing") for key in sorted(needed) if dataset.get(key) is None)
+    io_backend = dataset.get("io_backend")
+    if io_backend is not None and (
+        not _is_block(io_backend) or io_backend.get("type") not in ("disk", "lmdb")
+    ):
+        yield Problem((*keys, "io_backend"), "must be {type: disk} or {type: lmdb}")
+
+
+def _network_problems(keys: Keys, network: Options, scale: int | None) -> Iterator[Problem]:
+    found = list(_call_problems(keys, network, entries(ARCH_REGISTRY)))
+    yield from found
+    if found:
+        return
+    upscale = network.get("upscale")
+    if upscale is not None and scale is not None and upscale != scale:
+        yield Problem((*keys, "upscale"), f"is {upscale}, but scale is {scale}; make them equal")
+    arguments = {key: value for key, value in network.items() if key != "type"}
+    try:
+        with torch.device("meta"):
+            entries(ARCH_REGISTRY)[network["type"]](**arguments)
+    except (ValueError, TypeError) as error:
+        yield Problem(keys, str(error))
+    except (NotImplementedError, RuntimeError):
+        # a foreign net that computes with numbers while it is built cannot be tried without memory: leave it
+        # to the run
+        return
+
+
+def _call_problems(
+    keys: Keys,
+    block: Any,
+    callables: dict[str, Callable],
+    given: Iterable[str] = (),
+    extra: Iterable[str] = (),
+) -> Iterator[Problem]:
+    """Problems of a block {type: name, argument: value, ...}; `given` arguments are passed by the caller."""
+    if not _is_block(block):
+        yield Problem(keys, "must be a block of keys")
+        return
+    target = callables.get(block.get("type"))
+    if target is None:
+        yield _unknown((*keys, "type"), block.get("type"), callables)
+        return
+    parameters = inspect.signature(target).parameters.values()
+    known = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - set(given)
+    if all(p.kind != p.VAR_KEYWORD for p in parameters) or extra:
+        yield from _unknown_keys(block, keys, known | {"type"} | set(extra))
+    needed = [p.name for p in parameters if p.default is p.empty and p.name in known]
+    yield from (
+        Problem((*keys, name), f"is missing; {block['type']} needs it")
+        for name in needed
+        if name not in block
+    )
+
+
+def _wrong_numbers(block: Options, keys: Keys) -> Iterator[Problem]:
+    for key, value in block.items():
+        if _is_block(value) and value:
+            yield from _wrong_numbers(value, (*keys, key))
+        elif key in LEAST and value is not None and not (key == "num_gpu" and value == "auto"):
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < LEAST[key]:
+                yield Problem((*keys, key), f"is {value!r}; expected a number of at least {LEAST[key]}")
+        elif key == "lr" and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+            yield Problem((*keys, key), f"is {value!r}; expected a learning rate such as 2e-4")
+
+
+def _unknown_keys(block: Options, keys: Keys, known: set[str]) -> Iterator[Problem]:
+    for key in block:
+        if key not in known:
+            yield _unknown((*keys, str(key)), None, known)
+
+
+def _unknown(keys: Keys, value: Any, known: Iterable[str]) -> Problem:
+    wrong = keys[-1] if value is None else str(value)
+    near = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
+    if keys[-1] in ("type", "model_type"):
+        return Problem(keys, ("is missing" if value is None else f"'{value}' is not known") + hint)
+    return Problem(keys, f"unknown key{hint}")
+
+
+def entries(registry: Registry) -> dict[str, Callable]:
+    """What is registered, by name."""
+    return dict(iter(registry))
+
+
+def _registered(registry: Registry, name: Any) -> type | None:
+    # not registry.get, which prints a line about a suffix whenever a name is missing
+    return entries(registry).get(name) or entries(registry).get(f"{name}_basicsr")
+
+
+def _is_block(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
+
+
+def _keys_read(cls: type) -> set[Keys]:
+    """Every key path that a class looks up in its options, read off its source: opt['val'].get('suffix') ->
+    (val, suffix).
+    """
+    paths = set()
+    for base in cls.__mro__:
+        if base.__module__.split(".")[0] in ("builtins", "torch", "typing"):
+            continue
+        tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        paths |= {path for node in ast.walk(tree) if (path := _key_path(node))}
+    return paths
+
+
+def _key_path(node: ast.AST) -> Keys | None:
+    """opt and self.opt are (); train_opt is (train,); a subscript, .get or .pop with a constant adds that
+    key.
+    """
+    if isinstance(node, ast.Name | ast.Attribute):
+        name = node.id if isinstance(node, ast.Name) else node.attr
+        if name == "opt":
+            return ()
+        return (name.removesuffix("_opt"),) if name.endswith("_opt") else None
+    if isinstance(node, ast.Subscript):
+        owner, key = node.value, node.slice
+    elif (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("get", "pop")
+    ):
+        owner, key = node.func.value, node.args[0] if node.args else None
+    else:
+        return None
+    path = _key_path(owner)
+    if path is None or not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+        return None
+    return (*path, key.value)
