@@ -15,7 +15,7 @@ from .train import train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `basicsr ARGV`.  Returns the exit status: 0 on success, 2 for the user's mistakes, 130 for Ctrl-C."""
+    """Run `basicsr ARGV`.  Exit status: 0 on success, 2 for the user's mistakes, 130 for Ctrl-C."""
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)

@@ -60,8 +60,8 @@ def refuse_other_basicsr() -> None:
     if not new_enough or not (found / "utils" / "registry.py").is_file():
         number = ".".join(version.groups()) if version else "unknown"
         raise UserError(
-            f"basicsr found at {found} (version {number}) hides PyPI's basicsr 1.4.2, which is needed: take it off "
-            f"PYTHONPATH, run from another folder or `pip uninstall basicsr`; then `{install}`"
+            f"basicsr found at {found} (version {number}) hides PyPI's basicsr 1.4.2, which is needed: take "
+            f"it off PYTHONPATH, run from another folder or `pip uninstall basicsr`; then `{install}`"
         )
 
 
@@ -236,7 +236,7 @@ class SharedLmdb:
 
     def get(self, filepath: Any, client_key: str) -> SourcedBytes:
         folder = self._folders[client_key]
-        # asked for anew each time: in a forked or spawned worker, what the constructor opened is the parent's
+        # asked for anew each time: a forked worker holds its parent's, a spawned one none
         environment = self._client[client_key] = _environment(folder, self._options)
         with environment.begin(buffers=True) as transaction:
             value = transaction.get(str(filepath).encode())

@@ -67,13 +67,14 @@ def locate(path: str, keys: tuple[str, ...]) -> str:
 
 
 def complete(options: Options, *, is_train: bool, auto_resume: bool = False, debug: bool = False) -> Options:
-    """Fill in what BasicSR's pipelines and models look up; everything is written below the current directory."""
+    """Fill in what BasicSR looks up; all that a run writes lies below the current directory."""
     options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=str(Path.cwd()))
     options.setdefault("manual_seed", random.randint(1, 10000))
     if debug and not options["name"].startswith("debug"):
         options["name"] = f"debug_{options['name']}"
     if options.get("num_gpu", "auto") == "auto":
-        options["num_gpu"] = torch.cuda.device_count()
+        # one process drives one GPU: with more, BasicSR would fall back to DataParallel; --launcher uses them all
+        options["num_gpu"] = min(1, torch.cuda.device_count())
 
     options["datasets"] = {phase: dict(dataset) for phase, dataset in options["datasets"].items()}
     for phase, dataset in options["datasets"].items():

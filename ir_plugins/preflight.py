@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import torch
+
 from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info, init_dist
 

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import torch
-from basicsr.archs import build_network
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, register_flop_formula, sdpa_flop_count
 from tqdm import tqdm
+
+from basicsr.archs import build_network
 
 from .options import Options
 

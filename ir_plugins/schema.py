@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
+
 from basicsr.models import lr_scheduler
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
@@ -140,6 +141,11 @@ def _dataset_problems(keys: Keys, dataset: Any, is_train: bool) -> Iterator[Prob
     if phase == "train":
         needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & {path[0] for path in read})
     yield from (Problem((*keys, key), "is missing") for key in sorted(needed) if dataset.get(key) is None)
+    prefetch = dataset.get("prefetch_mode")
+    if prefetch not in (None, "cpu", "cuda"):
+        yield Problem((*keys, "prefetch_mode"), f"is '{prefetch}'; expected ~, cpu or cuda")
+    if prefetch == "cuda" and dataset.get("pin_memory") is not True:
+        yield Problem((*keys, "prefetch_mode"), "cuda needs pin_memory: true beside it")
     io_backend = dataset.get("io_backend")
     if io_backend is not None and (
         not _is_block(io_backend) or io_backend.get("type") not in ("disk", "lmdb")

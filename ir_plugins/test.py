@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import torch
+
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
 from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from basicsr.data.prefetch_dataloader import CUDAPrefetcher
 from basicsr.models import build_model
 from basicsr.train import create_train_val_dataloader, init_tb_loggers
@@ -27,8 +30,6 @@ from basicsr.utils import (
     mkdir_and_rename,
 )
 from basicsr.utils.options import copy_opt_file, dict2str
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from .errors import UserError
 from .options import Options
@@ -141,6 +142,8 @@ def _make_folders(opt: Options, option_file: str, *, resuming: bool) -> None:
         if opt["logger"]["use_tb_logger"] and opt["rank"] == 0:
             mkdir_and_rename(str(Path(opt["root_path"], "tb_logger", opt["name"])))
     root = Path(opt["path"]["experiments_root"])
+    for folder in ("experiments_root", "models", "training_states", "visualization"):
+        Path(opt["path"][folder]).mkdir(parents=True, exist_ok=True)  # resuming under another name starts without
     if Path(option_file).resolve().parent != root.resolve():  # resuming with the copy made last time
         copy_opt_file(option_file, str(root))
 

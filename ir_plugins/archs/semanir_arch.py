@@ -12,9 +12,10 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from basicsr.archs.arch_util import Upsample
 from basicsr.utils.registry import ARCH_REGISTRY
-from torch import Tensor, nn
 
 from ..blocks.key_semantic import KeySemanticAttention, Logits
 from ..blocks.layers import ChannelNorm, DropPath
@@ -27,9 +28,7 @@ CHOICES = {"norm": Norm, "logits": Logits, "similarity": Similarity, "backend": 
 
 
 class _KeySemanticNet(nn.Module):
-    """What the columnar and the U-shaped net have in common: the colour mean, `top_k`, and how stages are
-    made.
-    """
+    """What both nets have in common: the colour mean, `top_k`, and how stages are made."""
 
     def __init__(
         self,
@@ -273,7 +272,7 @@ class Stage(nn.Module):
         self.conv = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor, top_k: int) -> Tensor:
-        shared = {}  # per window partition, once: the paper's dictionary, from the tokens that enter the stage
+        shared = {}  # once per window partition, from the tokens that enter the stage
         y = x
         for layer in self.layers:
             if layer.attn.shifted not in shared:

@@ -15,7 +15,7 @@ Logits = Literal["cosine", "dot"]
 
 
 class KeySemantics(NamedTuple):
-    """What the layers of a stage share: how the picture is cut, and which keys each query keeps (None: all)."""
+    """What the layers of a stage share: how the picture is cut, and the keys each query keeps (None: all)."""
 
     grid: WindowGrid
     dictionary: Tensor | None
@@ -59,7 +59,7 @@ class KeySemanticAttention(nn.Module):
             self.register_parameter("logit_scale", None)
 
     def share(self, x: Tensor, top_k: int) -> KeySemantics:
-        """Build what all layers with this partition share, from the tokens (B, C, H, W) that enter the stage."""
+        """Make what all layers with this partition share, from the tokens (B, C, H, W) entering the stage."""
         grid = window_grid((x.shape[2], x.shape[3]), self.window_size, self.shifted)
         tokens = partition(x.detach(), grid).flatten(0, 1)
         labels = regions(grid, x.device)

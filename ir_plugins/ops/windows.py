@@ -44,7 +44,7 @@ def window_grid(size: tuple[int, int], window_size: int, shifted: bool = False) 
 
 
 def partition(x: Tensor, grid: WindowGrid) -> Tensor:
-    """Picture (B, C, H, W) to windows (B, M, N, C); what is missing at the bottom and on the right is zero."""
+    """Picture (B, C, H, W) to windows (B, M, N, C); zeros fill what is missing at the bottom and right."""
     (h, w), (hp, wp) = grid.size, grid.padded
     x = x.permute(0, 2, 3, 1)  # channels last, so that every copy moves whole tokens
     if (hp, wp) != (h, w):

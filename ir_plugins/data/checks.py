@@ -1,0 +1,225 @@
+"""Look at a dataset before training: folders there, names paired, images whole, sizes fitting.
+
+BasicSR would meet the same faults later, in a worker process, and mostly without naming the file.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from ..compat import _environment
+from ..errors import UserError
+from .files import (
+    Broken,
+    Look,
+    existing_folder,
+    files_in,
+    in_threads,
+    listed,
+    look_at_bytes,
+    look_at_file,
+    strangers,
+)
+
+GT, LQ = "dataroot_gt", "dataroot_lq"
+
+
+def check_dataset(name: str, opt: Mapping[str, Any]) -> None:
+    """Raise UserError, naming the option and the path, if BasicSR could not train or test on this dataset.
+
+    name: where the block is, such as "datasets:train"; opt: the block with `phase` and `scale` filled in.
+
+    Every `dataroot...` that is given is checked: that it is there, of the kind `io_backend` says, and holds
+    whole images.  With dataroot_gt and dataroot_lq also that they pair as BasicSR pairs them
+    (`filename_tmpl`, `meta_info_file`), that GT is `scale` times LQ and, for training, that a patch of
+    `gt_size` fits.  Images are judged by their first and last bytes; odd ones are decoded.
+    """
+    backend = _backend(name, opt)
+    # Restormer's published option files write `dataroot_lq: none` where there is none
+    given = {key: value for key, value in opt.items() if key.startswith("dataroot")}
+    roots = {key: str(value) for key, value in given.items() if value not in (None, "none")}
+    for key, root in roots.items():
+        _check_root(f"{name}:{key}", root, backend)
+    if opt.get("phase") == "train" and (opt.get("gt_size") or 0) % _scale(opt):
+        raise UserError(f"{name}:gt_size: {opt['gt_size']} is no multiple of scale {_scale(opt)}; take one")
+    # video clips lie in folders of folders, and `meta_info` lists its pairs in another way
+    if "num_frame" in opt or opt.get("meta_info") is not None:
+        return
+
+    paired = GT in roots and LQ in roots
+    together = [{GT: roots[GT], LQ: roots[LQ]}] if paired else [{key: root} for key, root in roots.items()]
+    for folders in together:
+        names = _lmdb_keys(name, folders) if backend == "lmdb" else _file_names(name, folders, opt)
+        looks = {key: _looks(f"{name}:{key}", root, names[key], backend) for key, root in folders.items()}
+        if paired:
+            _check_sizes(name, opt, names[GT], looks[GT], looks[LQ])
+
+
+def _backend(name: str, opt: Mapping[str, Any]) -> str:
+    backend = opt.get("io_backend", {"type": "disk"})
+    kind = backend.get("type") if isinstance(backend, Mapping) else backend
+    if not isinstance(backend, Mapping) or kind not in ("disk", "lmdb", "memcached"):
+        raise UserError(f"{name}:io_backend: {kind!r} is unknown; write {{type: disk}} or {{type: lmdb}}")
+    return kind
+
+
+def _scale(opt: Mapping[str, Any]) -> int:
+    return opt.get("scale") or 1
+
+
+def _check_root(where: str, root: str, backend: str) -> None:
+    """Raise unless `root` is a folder and, exactly where the backend is lmdb, a whole LMDB."""
+    if not Path(root).exists() and Path(f"{root}.part").exists():
+        raise UserError(f"{where}: {root} is unfinished, there is only {root}.part; run `basicsr lmdb` again")
+    existing_folder(root, where)
+    if backend != "lmdb":
+        if Path(root, "data.mdb").exists():
+            raise UserError(f"{where}: {root} is an LMDB; set io_backend: {{type: lmdb}} or name another")
+        return
+    if not root.endswith(".lmdb"):
+        raise UserError(
+            f"{where}: {root} does not end in .lmdb, yet io_backend is lmdb; name an LMDB (`basicsr lmdb` "
+            "makes them) or set io_backend: {type: disk}"
+        )
+    for file in ("data.mdb", "meta_info.txt"):
+        if not Path(root, file).is_file():
+            raise UserError(f"{where}: {root} lacks {file}, it is no whole LMDB; use `basicsr lmdb`")
+
+
+def _lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
+    """The keys BasicSR will ask each database for, by option; pairs stand at the same place."""
+    keys = {}
+    for option, root in roots.items():
+        lines = Path(root, "meta_info.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        # BasicSR takes what stands before the first dot
+        keys[option] = sorted({line.split(".")[0] for line in lines if line.strip()})
+        if not keys[option]:
+            raise UserError(f"{name}:{option}: {root}/meta_info.txt is empty; make it with `basicsr lmdb`")
+    if len(keys) == 2:
+        missing = {LQ: set(keys[GT]) - set(keys[LQ]), GT: set(keys[LQ]) - set(keys[GT])}
+        _refuse_unpaired(name, roots, missing, "give the two images of a pair one key")
+    return keys
+
+
+def _file_names(name: str, roots: dict[str, str], opt: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The files BasicSR will read from each folder, relative to it; pairs stand at the same place."""
+    first, *others = roots
+    if meta := opt.get("meta_info_file"):
+        there, names = None, _listed_in(f"{name}:meta_info_file", str(meta))
+    else:
+        there = {option: _names_in(f"{name}:{option}", root) for option, root in roots.items()}
+        names = there[first]
+    if not others:
+        return {first: names}
+
+    template = opt.get("filename_tmpl", "{}")
+    try:
+        # the folder is dropped and the extension kept, as BasicSR does
+        wanted = [template.format(Path(gt).stem) + Path(gt).suffix for gt in names]
+    except (AttributeError, IndexError, KeyError, ValueError):
+        wanted = []
+    if len(set(wanted)) < len({Path(gt).name for gt in names}):
+        raise UserError(f"{name}:filename_tmpl: {template!r} names no LQ images; write for example '{{}}x4'")
+    missing = {LQ: {lq for lq in wanted if not Path(roots[LQ], lq).is_file()}}
+    if there is None:
+        missing[GT] = {gt for gt in names if not Path(roots[GT], gt).is_file()}
+    else:
+        missing[GT] = {f"one for {lq}" for lq in set(there[LQ]) - set(wanted)}
+    _refuse_unpaired(name, roots, missing, f"rename them or set filename_tmpl (it is {template!r})")
+    return {GT: names, LQ: wanted}
+
+
+def _listed_in(where: str, meta: str) -> list[str]:
+    if not Path(meta).is_file():
+        raise UserError(f"{where}: no such file: {meta}; correct the path, or leave it out to use all images")
+    lines = Path(meta).read_text(encoding="utf-8", errors="replace").splitlines()
+    if blank := [str(number) for number, line in enumerate(lines, 1) if not line.strip()]:
+        raise UserError(f"{where}: {meta} has blank lines, which BasicSR cannot read: line {listed(blank)}")
+    if not lines:
+        raise UserError(f"{where}: {meta} is empty; each line is an image's name, a space and its shape")
+    return [line.strip().split(" ")[0] for line in lines]
+
+
+def _names_in(where: str, root: str) -> list[str]:
+    files = files_in(Path(root))
+    if not files:
+        raise UserError(f"{where}: {root} holds no files, subfolders aside; name the folder with the images")
+    # BasicSR takes every file that is not hidden
+    if strange := strangers(files):
+        raise UserError(f"{where}: {root} holds files that are no images: {listed(strange)}; move them away")
+    return [path.name for path in files]
+
+
+def _refuse_unpaired(name: str, roots: dict[str, str], missing: dict[str, set[str]], mend: str) -> None:
+    faults = [
+        f"{option} ({roots[option]}) lacks {len(images)}: {listed(sorted(images))}"
+        for option, images in missing.items()
+        if images
+    ]
+    if faults:
+        raise UserError(f"{name}: GT and LQ do not pair: {'; '.join(faults)}; {mend}")
+
+
+def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
+    """The look of every image.  Raises UserError naming those that are no whole images."""
+    environment = _open(where, root) if backend == "lmdb" else None
+
+    def look(image: str) -> Look | str:
+        try:
+            if environment is None:
+                return look_at_file(Path(root, image))
+            with environment.begin(buffers=True) as transaction:
+                value = transaction.get(image.encode())
+                if value is None:
+                    raise Broken("in meta_info.txt, but not stored")
+                return look_at_bytes(value)
+        except Broken as error:
+            return f"{image} ({error})"
+
+    looks = list(in_threads(look, names, desc=f"checking {where}"))
+    if broken := [fault for fault in looks if isinstance(fault, str)]:
+        count = f"{len(broken)} of {len(names)}"
+        raise UserError(f"{where}: {count} images in {root} are broken: {listed(broken)}; replace them")
+    return [look for look in looks if isinstance(look, Look)]
+
+
+def _open(where: str, root: str) -> Any:
+    try:
+        # by way of compat, since a dataset of this process may have it open, and opening twice is an error
+        options = {"readonly": True, "lock": False, "readahead": False}
+        environment = _environment(os.path.realpath(root), options)
+    except lmdb.Error as error:
+        raise UserError(f"{where}: {root} cannot be opened ({error}); make it again") from None
+    size, page = Path(root, "data.mdb").stat().st_size, environment.stat()["psize"]
+    # reading a memory map past the end of a half-copied file would kill the process
+    if size < (environment.info()["last_pgno"] + 1) * page:
+        raise UserError(f"{where}: {root}/data.mdb is cut off after {size} bytes; copy or make it again")
+    return environment
+
+
+def _check_sizes(
+    name: str, opt: Mapping[str, Any], names: list[str], gts: list[Look], lqs: list[Look]
+) -> None:
+    scale, training = _scale(opt), opt.get("phase") == "train"
+    # in validation BasicSR crops a GT whose size is no multiple of the scale
+    spare = 0 if training else scale - 1
+    misfits, small = [], []
+    for image, gt, lq in zip(names, gts, lqs, strict=True):
+        sizes = f"{image} (GT {gt.height}x{gt.width}, LQ {lq.height}x{lq.width})"
+        if not (0 <= gt.height - scale * lq.height <= spare and 0 <= gt.width - scale * lq.width <= spare):
+            misfits.append(sizes)
+        if training and min(gt.height, gt.width) < (opt.get("gt_size") or 0):
+            small.append(sizes)
+    if misfits:
+        raise UserError(
+            f"{name}: GT is not {scale} times LQ in {len(misfits)} of {len(names)} pairs: {listed(misfits)}; "
+            f"correct scale, {GT} or {LQ}"
+        )
+    if small:
+        raise UserError(
+            f"{name}: {len(small)} of {len(names)} images are smaller than gt_size {opt['gt_size']}: "
+            f"{listed(small)}; remove them or lower gt_size"
+        )

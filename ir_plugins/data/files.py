@@ -1,0 +1,221 @@
+"""Which files of a folder are images, how large each is, and whether it is whole: told from its two ends."""
+
+import contextlib
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from ..errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Broken(Exception):
+    """These bytes are no whole image; the message says why in a few words."""
+
+
+class Look(NamedTuple):
+    """What a look at an image tells: its size in pixels, as BasicSR decodes it, and whether it has alpha."""
+
+    height: int
+    width: int
+    alpha: bool
+
+
+def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """Every file of a folder in the order of its name; hidden files and folders are skipped, links followed.
+
+    Without `recursive` these are the files BasicSR takes for a dataset, whatever their names end in.
+    """
+    if not recursive:
+        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    found, seen = [], set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        # a link to a folder further up would never end
+        folders[:] = [] if os.path.realpath(root) in seen else [d for d in folders if not d.startswith(".")]
+        if os.path.realpath(root) not in seen:
+            found += [Path(root, name) for name in names if not name.startswith(".")]
+        seen.add(os.path.realpath(root))
+    return sorted(found)
+
+
+def image_files(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """The files of a folder that are images by name: png, jpg, jpeg, bmp, tif, tiff or webp, in any case."""
+    return [path for path in files_in(folder, recursive=recursive) if has_image_name(path)]
+
+
+def has_image_name(path: str | Path) -> bool:
+    """Whether the name ends like an image's."""
+    return str(path).lower().endswith(IMAGE_SUFFIXES)
+
+
+def existing_folder(folder: str | Path, what: str) -> Path:
+    """The folder as a path.  Raises UserError, beginning with `what`, when it is missing or not a folder."""
+    folder = Path(folder)
+    if not folder.exists():
+        here = "" if folder.is_absolute() else f" below {Path.cwd()}"
+        raise UserError(f"{what}: {folder} does not exist{here}; correct the path")
+    if not folder.is_dir():
+        raise UserError(f"{what}: {folder} is a file; name the folder that holds the images")
+    return folder
+
+
+def strangers(files: Iterable[Path]) -> list[str]:
+    """The names of those files that are no images; an unusual extension is fine if OpenCV reads the file."""
+    found = []
+    for path in files:
+        if not has_image_name(path):
+            try:
+                look_at_file(path)
+            except Broken:
+                found.append(path.name)
+    return found
+
+
+def look_at_file(path: str | Path) -> Look:
+    """Size of an image file.  Raises Broken when it is not an image, truncated or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - 16))
+            tail = file.read()
+            file.seek(0)
+            look = _quick_look(file, tail, length)
+            if look is None:
+                file.seek(0)
+                look = _full_look(file.read())
+            return look
+    except OSError as error:
+        raise Broken((error.strerror or str(error)).lower()) from None
+
+
+def look_at_bytes(data: memoryview) -> Look:
+    """The same for an image in memory; most of it stays untouched, so a memory map is not read through."""
+    head = io.BytesIO(data[: 1 << 14])
+    return _quick_look(head, bytes(data[-16:]), len(data)) or _full_look(data)
+
+
+def _quick_look(head: BinaryIO, tail: bytes, length: int) -> Look | None:
+    """Size by the header if the end looks right, else None: then only decoding it all can tell.
+
+    head: the file, or as many of its first bytes as hold the header; tail: its last 16 bytes.
+    """
+    try:
+        image = Image.open(head)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    head.seek(0)
+    start = head.read(8)
+    whole = {
+        "PNG": lambda: tail.endswith(b"\0\0\0\0IEND\xaeB`\x82"),
+        "JPEG": lambda: tail.endswith(b"\xff\xd9"),
+        "BMP": lambda: 0 < int.from_bytes(start[2:6], "little") <= length,
+        "WEBP": lambda: int.from_bytes(start[4:8], "little") + 8 <= length,
+        "TIFF": lambda: _last_byte_of_tiff(image) <= length,
+    }
+    if image.format not in whole or not whole[image.format]():
+        return None
+    width, height = image.size
+    # OpenCV turns a photograph upright; Pillow reports the turned size for TIFF only
+    if image.format != "TIFF" and "exif" in image.info and image.getexif().get(0x0112, 1) >= 5:
+        width, height = height, width
+    return Look(height, width, image.has_transparency_data)
+
+
+def _last_byte_of_tiff(image: Image.Image) -> float:
+    tags = getattr(image, "tag_v2", {})
+    for offsets, counts in ((273, 279), (324, 325)):  # strips, tiles
+        if offsets in tags and counts in tags:
+            return max(a + b for a, b in zip(tags[offsets], tags[counts], strict=False))
+    return float("inf")
+
+
+def _full_look(data: bytes | memoryview) -> Look:
+    """Size by decoding all of it.  Raises Broken."""
+    if not len(data):
+        raise Broken("empty")
+    alpha, reason = False, "not an image"
+    try:
+        # Pillow first: OpenCV writes lines of its own to stderr about a broken image
+        with Image.open(io.BytesIO(data)) as image:
+            alpha, reason = image.has_transparency_data, "truncated or damaged"
+            image.load()
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        pass
+    except (OSError, SyntaxError, ValueError, EOFError):
+        raise Broken(reason) from None
+    # BasicSR reads with OpenCV, so OpenCV has the last word
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise Broken(reason)
+    height, width = pixels.shape[:2]
+    return Look(height, width, alpha)
+
+
+def usable_cores() -> int:
+    """The cores this process may use; inside a container or job that is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], *, desc: str, workers: int | None = None
+) -> Iterator[Result]:
+    """Yield function(item) for every item, in order, with a progress bar.
+
+    Threads are enough: OpenCV, NumPy, hashing and file reads all let go of the interpreter lock.  At most two
+    results per worker wait to be taken, so memory stays bounded.
+    """
+    workers = workers or usable_cores()
+    total = len(items) if isinstance(items, Sized) else None
+    waiting: deque = deque()
+    with (
+        tqdm(total=total, desc=desc, unit="image", delay=1, disable=None) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+                    bar.update()
+            while waiting:
+                yield waiting.popleft().result()
+                bar.update()
+        finally:
+            # after an error or Ctrl-C nothing new is begun
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def alone(file: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock on a file, made if need be; raises UserError(refusal) where another process holds it.
+
+    The lock ends with the process, however that ends.
+    """
+    import fcntl  # POSIX only, and reading needs no lock
+
+    with open(file, "a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(refusal) from None
+        yield
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first five names and how many there are beyond them: 'a.png, b.png and 7 more'."""
+    names = list(names)
+    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + rest

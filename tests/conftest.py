@@ -1,0 +1,35 @@
+"""Fixtures that many tests share; everything is written below tmp_path."""
+
+import random
+from pathlib import Path
+
+import ir_plugins  # noqa: F401  (repairs basicsr, registers everything)
+import numpy as np
+import pytest
+import torch
+import yaml
+from tiny import tiny_options, write_pairs
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(workplace) -> Path:
+    """A workplace with data and the option file tiny.yml."""
+    write_pairs(workplace / "data/train", [(11, 13), (17, 7), (9, 19), (8, 8), (13, 11)])
+    write_pairs(workplace / "data/val", [(7, 9), (5, 11), (13, 6)])
+    file = workplace / "tiny.yml"
+    file.write_text(yaml.safe_dump(tiny_options(), sort_keys=False))
+    return file

@@ -1,0 +1,100 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from ir_plugins import schema
+from ir_plugins.cli import main
+from ir_plugins.listing import KINDS
+from tiny import tiny_options
+
+
+def test_check_touches_no_disk(workplace, capsys):
+    Path("o.yml").write_text(yaml.safe_dump(tiny_options()))
+    assert main(["check", "-opt", "o.yml"]) == 0
+    assert capsys.readouterr().out == "o.yml: ok\n"
+    assert [path.name for path in Path().iterdir()] == ["o.yml"]
+
+
+def test_check_tells_every_problem_and_fails(workplace, capsys):
+    Path("o.yml").write_text(yaml.safe_dump(tiny_options() | {"nmae": 1, "trian": 2}))
+    assert main(["check", "-opt", "o.yml"]) == 2
+    out, error = capsys.readouterr()
+    assert out == "" and len(error.splitlines()) == 2
+
+
+EXPECTED = {
+    "archs": {"SemanIR", "SemanIRUNet", "SwinIR"},
+    "attentions": {"key_semantic"},
+    "ffns": {"mlp"},
+    "losses": {"L1Loss", "CharbonnierLoss"},
+    "datasets": {"PairedImageDataset"},
+    "models": {"RestorationModel", "SRModel"},
+    "metrics": {"calculate_psnr", "calculate_ssim"},
+    "schedulers": {"MultiStepLR", "CosineAnnealingRestartLR"},
+    "optimizers": {"Adam", "AdamW", "SGD"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_list_names_what_an_option_file_can_name(kind, capsys):
+    assert main(["list", kind]) == 0
+    names = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert EXPECTED[kind] <= names
+    assert kind != "optimizers" or names == set(schema.optimizers())
+
+
+def test_profile_counts_parameters_and_macs(workplace, capsys):
+    options = tiny_options()
+    options["network_g"] = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 5, "num_block": 0, "upscale": 2}
+    Path("o.yml").write_text(yaml.safe_dump(options))
+    assert main(["profile", "-opt", "o.yml", "--size", "7", "11"]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    convolutions = [(3, 5, 1), (5, 5, 1), (5, 20, 1), (5, 3, 4)]  # in, out, output pixels per input pixel
+    assert rows["parameters"] == f"{sum(9 * i * o + o for i, o, _ in convolutions):,}"
+    assert rows["MACs"].startswith(f"{77 * sum(9 * i * o * p for i, o, p in convolutions) / 1e9:.2f} G")
+    assert rows["input"].startswith("1x3x7x11 float32")
+    assert float(rows["latency"].split()[0]) > 0
+
+
+def test_profile_counts_the_fused_attention(workplace, capsys):
+    """14 x 14 tokens in windows of 7: two products of N x N x C per window are part of the total."""
+    import ir_plugins.profiling  # noqa: F401
+    import torch
+    from ir_plugins.ops.key_semantic import key_semantic_attention
+    from torch.utils.flop_counter import FlopCounterMode
+
+    q = torch.rand(4, 2, 49, 8)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        key_semantic_attention(q, q, q, torch.rand(2, 49, 49), None)
+    assert counter.get_total_flops() == 2 * 2 * 4 * 2 * 49 * 49 * 8
+
+
+def test_the_installed_command_and_the_module_are_one():
+    for command in ([str(Path(sys.executable).with_name("basicsr"))], [sys.executable, "-m", "ir_plugins"]):
+        done = subprocess.run([*command, "list", "ffns"], capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.startswith("mlp"), done.stderr
+        assert done.stderr == ""
+
+
+def test_lmdb_reports_what_it_wrote_and_refuses_to_overwrite(tiny, capsys):
+    assert main(["lmdb", "--input", "data/train/gt", "--output", "gt.lmdb", "--workers", "2"]) == 0
+    assert capsys.readouterr().out.startswith("gt.lmdb: 5 images")
+    assert main(["lmdb", "--input", "data/train/gt", "--output", "gt.lmdb"]) == 2
+    assert "already exists" in capsys.readouterr().err
+
+
+def test_help_and_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0 and "COMMAND" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(["train"])
+    assert stop.value.code == 2
+
+
+def test_torchrun_spellings_of_local_rank_are_accepted(workplace, capsys):
+    for spelling in ("--local_rank=0", "--local-rank=0"):
+        assert main(["train", "-opt", "nowhere.yml", spelling]) == 2
+        assert "no such option file" in capsys.readouterr().err

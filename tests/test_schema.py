@@ -1,0 +1,169 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from ir_plugins import schema
+from ir_plugins.errors import UserError
+from ir_plugins.options import read_options
+from tiny import tiny_options
+
+OPTION_FILES = sorted((Path(__file__).parent.parent / "options").glob("*.yml"))
+
+
+def problems(options, is_train=True):
+    path = Path("o.yml")
+    path.write_text(yaml.safe_dump(options, sort_keys=False))
+    try:
+        schema.check(options, str(path), is_train=is_train)
+    except UserError as error:
+        return str(error).splitlines()
+    return []
+
+
+@pytest.mark.parametrize("path", OPTION_FILES, ids=lambda path: path.stem)
+def test_every_shipped_option_file_is_valid_and_named_after_itself(path):
+    options = read_options(str(path))
+    schema.check(options, str(path), is_train="train" in options)
+    assert options["name"] == path.stem
+
+
+SCALES = {3: 192, 4: 256}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("kind", ["train", "test"])
+def test_other_scales_and_base_need_no_other_file(kind, scale):
+    """The overrides that the header tells, read from the header itself."""
+    path = next(path for path in OPTION_FILES if path.stem == f"{kind}_SemanIR_SR")
+    header = [line.strip("# \n") for line in path.read_text().splitlines() if line.startswith("#")]
+    words = " ".join(header)
+    overrides = words.partition("--force_yml ")[2].partition(" B: --force_yml")[0].split()
+    base = words.partition(" B: --force_yml ")[2].split()
+    if scale == 4:
+        swaps = {"3": "4", "X3": "X4", "bicx3": "bicx4", "SRx3": "SRx4", "192": "256"}
+        overrides = [_swapped(override, swaps) for override in overrides]
+    options = read_options(str(path), overrides + base)
+    schema.check(options, str(path), is_train=kind == "train")
+    assert options["scale"] == options["network_g"]["upscale"] == scale
+    assert len(options["network_g"]["depths"]) == 8
+    metric = options["val"]["metrics"]["psnr"]
+    assert metric["crop_border"] == scale
+    roots = [d["dataroot_lq"] for d in options["datasets"].values()]
+    assert all(f"x{scale}" in root.lower() for root in roots)
+    if kind == "train":
+        assert options["datasets"]["train"]["gt_size"] == SCALES[scale]
+
+
+def _swapped(override, swaps):
+    key, _, value = override.partition("=")
+    for old, new in swaps.items():
+        if value == old or (len(old) > 1 and old in value):
+            value = value.replace(old, new)
+    return f"{key}={value}"
+
+
+def test_sound_options_pass(workplace):
+    assert problems(tiny_options()) == []
+
+
+def changed(*keys, value):
+    options = copy.deepcopy(tiny_options())
+    block = options
+    for key in keys[:-1]:
+        block = block[key]
+    if value is None:
+        block.pop(keys[-1], None)
+    else:
+        block[keys[-1]] = value
+    return options
+
+
+@pytest.mark.parametrize(
+    "keys, near",
+    [
+        (("nam",), "name"),
+        (("datasets", "train", "datroot_gt"), "dataroot_gt"),
+        (("datasets", "train", "batchsize_per_gpu"), "batch_size_per_gpu"),
+        (("network_g", "embed_dims"), "embed_dim"),
+        (("path", "pretrained_network_g"), "pretrain_network_g"),
+        (("train", "ema_deca"), "ema_decay"),
+        (("train", "total_iters"), "total_iter"),
+        (("train", "optim_g", "weight_deca"), "weight_decay"),
+        (("train", "scheduler", "milestone"), "milestones"),
+        (("train", "pixel_opt", "los_weight"), "loss_weight"),
+        (("val", "val_frequency"), "val_freq"),
+        (("val", "metrics", "psnr", "crop_boarder"), "crop_border"),
+        (("logger", "print_frq"), "print_freq"),
+    ],
+)
+def test_an_unknown_key_is_located_and_its_neighbour_named(workplace, keys, near):
+    options = tiny_options() | {"path": {}}
+    block = options
+    for key in keys[:-1]:
+        block = block[key]
+    block[keys[-1]] = 1
+    (line,) = problems(options)
+    place, keyed, text = line.split(": ", 2)
+    assert keyed == ":".join(keys)
+    assert Path("o.yml").read_text().splitlines()[int(place.partition(":")[2]) - 1].strip().startswith(keys[-1])
+    assert text == f"unknown key; did you mean '{near}'?"
+
+
+@pytest.mark.parametrize(
+    "keys, value, message",
+    [
+        (("name",), None, "name: is missing"),
+        (("train",), None, "train: is missing"),
+        (("datasets",), [1], "datasets: must be a block of keys"),
+        (("model_type",), "RestorationModle", "'RestorationModle' is not known; did you mean 'RestorationModel'?"),
+        (("datasets", "train", "type"), "PairedDataset", "is not known; did you mean 'PairedImageDataset'?"),
+        (("datasets", "train", "gt_size"), None, "datasets:train:gt_size: is missing"),
+        (("datasets", "train", "dataroot_lq"), None, "datasets:train:dataroot_lq: is missing"),
+        (("datasets", "train", "batch_size_per_gpu"), 0, "is 0; expected a number of at least 1"),
+        (("datasets", "train", "io_backend"), {"type": "zip"}, "must be {type: disk} or {type: lmdb}"),
+        (("datasets", "train", "prefetch_mode"), "gpu", "is 'gpu'; expected ~, cpu or cuda"),
+        (("datasets", "train", "prefetch_mode"), "cuda", "cuda needs pin_memory: true"),
+        (("datasets", "trian"), {"type": "PairedImageDataset"}, "datasets:trian: is not a phase"),
+        (("network_g", "type"), "SemanIr", "did you mean 'SemanIR'?"),
+        (("network_g", "type"), None, "network_g:type: is missing"),
+        (("network_g", "top_k"), 26, "top_k=26 must lie between 1 and the 25 tokens of a window"),
+        (("network_g", "window_size"), 0, "window_size=0 must be at least 1 pixel"),
+        (("network_g", "num_heads"), [4], "num_heads=4 does not divide the 6 channels"),
+        (("network_g", "upscale"), 3, "network_g:upscale: is 3, but scale is 2; make them equal"),
+        (("train", "optim_g", "type"), "AdamX", "train:optim_g:type: 'AdamX' is not known; did you mean 'Adam"),
+        (("train", "optim_g", "lr"), "fast", "is 'fast'; expected a learning rate such as 2e-4"),
+        (("train", "scheduler"), {"type": "MultiStepLR"}, "milestones: is missing; MultiStepLR needs it"),
+        (("train", "pixel_opt", "type"), "L3Loss", "did you mean 'L1Loss'?"),
+        (("train", "total_iter"), "many", "is 'many'; expected a number of at least 1"),
+        (("val", "metrics", "psnr", "type"), "psnr", "val:metrics:psnr:type: 'psnr' is not known"),
+        (("num_gpu",), "two", "is 'two'; expected a number of at least 0"),
+    ],
+)
+def test_what_cannot_work_gets_one_line(workplace, keys, value, message):
+    lines = problems(changed(*keys, value=value))
+    assert any(message in line for line in lines), lines
+
+
+def test_all_problems_are_told_at_once(workplace):
+    options = changed("train", "ema_deca", value=1)
+    options["network_g"]["top_k"] = 0
+    options["logger"]["print_frq"] = 3
+    assert len(problems(options)) == 3
+
+
+def test_basicsr_networks_are_checked_too(workplace):
+    assert problems(changed("network_g", value={"type": "SwinIR", "upscale": 2})) == []
+    assert problems(changed("network_g", value={"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3})) == []
+    (line,) = problems(changed("network_g", value={"type": "EDSR", "num_in_ch": 3}))
+    assert "num_out_ch: is missing; EDSR needs it" in line
+
+
+def test_keys_that_a_class_looks_up_are_found_in_its_source():
+    class Reader:
+        def __init__(self, opt):
+            train_opt = opt["train"]
+            self.values = opt["a"], opt["val"].get("b"), train_opt["c"], train_opt.get("d", {}).get("e"), opt.get(len)
+
+    found = schema._keys_read(Reader)
+    assert {("a",), ("val", "b"), ("train", "c"), ("train", "d", "e")} <= found

@@ -1,0 +1,260 @@
+"""The pipeline end to end, as `basicsr train` and `basicsr test` run it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from ir_plugins.cli import main
+from tiny import tiny_options
+
+from basicsr.utils.logger import initialized_logger
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger():
+    """BasicSR keeps one logger per process; a run of its own log file needs a fresh one."""
+    import logging
+
+    initialized_logger.clear()
+    logging.getLogger("basicsr").handlers.clear()
+
+
+def checkpoint(iteration, name="tiny"):
+    return torch.load(f"experiments/{name}/models/net_g_{iteration}.pth", weights_only=True)
+
+
+def state(iteration, name="tiny"):
+    return torch.load(f"experiments/{name}/training_states/{iteration}.state", weights_only=True)
+
+
+def tree(folder="."):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+
+def test_train_writes_checkpoints_logs_and_pictures(tiny):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    root = Path("experiments/tiny")
+    assert {path.name for path in (root / "models").iterdir()} == {"net_g_2.pth", "net_g_4.pth", "net_g_latest.pth"}
+    assert {path.name for path in (root / "training_states").iterdir()} == {"2.state", "4.state"}
+    assert set(checkpoint(4)) == {"params", "params_ema"}
+    assert any((checkpoint(4)["params"][k] != checkpoint(2)["params"][k]).any() for k in checkpoint(2)["params"])
+    pictures = sorted((root / "visualization").rglob("*.png"))
+    assert [p.name for p in pictures] == [f"{i}_{n}.png" for i in range(3) for n in (2, 4)]
+    assert cv2.imread(str(pictures[0])).shape == (14, 18, 3)
+    log = next(root.glob("train_tiny_*.log")).read_text()
+    assert "Network: SemanIR, with parameters: " in log and "l_pix" in log and "# psnr: " in log
+    assert log.count("Validation val") == 2  # at 2 and 4, and not once more at the end
+    assert (root / "tiny.yml").exists() and list(Path("tb_logger/tiny").glob("events.*"))
+    assert {path.name for path in Path().iterdir()} == {"data", "tiny.yml", "experiments", "tb_logger"}
+    assert not list(root.glob("*.part"))
+
+
+def test_the_ema_is_an_average_of_the_weights(tiny):
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", "train:total_iter=1", "logger:save_checkpoint_freq=1"]) == 0
+    torch.manual_seed(0)
+    saved, key = checkpoint(1), "conv_first.weight"
+    before = (saved["params_ema"][key] - 0.1 * saved["params"][key]) / 0.9  # decay 0.9, started from the same weights
+    assert (saved["params"][key] - before).abs().max() == pytest.approx(1e-3, rel=0.1)  # one Adam step of lr 1e-3
+
+
+def test_auto_resume_goes_on_where_it_stopped(tiny):
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", "train:total_iter=2"]) == 0
+    assert main(["train", "-opt", "tiny.yml", "--auto_resume"]) == 0
+    resumed = state(4)
+    assert resumed["iter"] == 4
+    assert all(entry["step"] == 4 for entry in resumed["optimizers"][0]["state"].values())
+    assert resumed["optimizers"][0]["param_groups"][0]["lr"] == 5e-4  # the milestone at 3 was met
+    assert not [path for path in Path("experiments").iterdir() if "archived" in path.name]
+
+
+def test_resume_with_the_option_file_that_the_run_copied(tiny):
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", "train:total_iter=2"]) == 0
+    assert main(["train", "-opt", "experiments/tiny/tiny.yml", "--auto_resume"]) == 0
+    assert state(4)["iter"] == 4
+
+
+def test_resume_under_another_name_keeps_the_first_run(tiny):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    before = tree("experiments/tiny")
+    Path("experiments/other/models").mkdir(parents=True)
+    os.link("experiments/tiny/models/net_g_2.pth", "experiments/other/models/net_g_2.pth")
+    overrides = ["name=other", "path:resume_state=experiments/tiny/training_states/2.state"]
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", *overrides]) == 0
+    assert state(4, "other")["iter"] == 4 and tree("experiments/tiny") == before
+
+
+def test_without_auto_resume_an_older_run_is_archived(tiny):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    assert len([path for path in Path("experiments").iterdir() if "tiny_archived" in path.name]) == 1
+
+
+def test_lmdb_and_disk_train_alike(tiny):
+    for folder in ("data/train/gt", "data/train/lq"):
+        assert main(["lmdb", "--input", folder, "--output", f"{folder}.lmdb"]) == 0
+    options = tiny_options("from_lmdb")
+    options["datasets"]["train"] |= {
+        "dataroot_gt": "data/train/gt.lmdb",
+        "dataroot_lq": "data/train/lq.lmdb",
+        "io_backend": {"type": "lmdb"},
+    }
+    Path("lmdb.yml").write_text(yaml.safe_dump(options))
+    assert main(["train", "-opt", "lmdb.yml"]) == 0
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    disk, lmdb = checkpoint(4), checkpoint(4, "from_lmdb")
+    assert set(disk["params"]) == set(lmdb["params"])
+    # the folder is read in the order the file system gives, so the pictures of a batch differ; their kind does not
+    assert all(lmdb["params"][key].isfinite().all() for key in disk["params"])
+
+
+@pytest.mark.parametrize("net", ["SemanIRUNet", "EDSR"])
+def test_other_networks_train_in_the_same_model(tiny, net):
+    options = tiny_options(net)
+    options["network_g"] = {
+        "SemanIRUNet": {"type": net, "embed_dim": 4, "depths": [1] * 7, "num_heads": [1] * 7, "window_size": 4},
+        "EDSR": {"type": net, "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1, "upscale": 2},
+    }[net]
+    if net == "SemanIRUNet":
+        options["scale"] = 1
+        for dataset in options["datasets"].values():
+            dataset["dataroot_lq"] = dataset["dataroot_gt"]
+    Path("o.yml").write_text(yaml.safe_dump(options))
+    assert main(["train", "-opt", "o.yml"]) == 0
+
+
+def test_test_restores_and_measures(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    weights = "path:pretrain_network_g=experiments/tiny/models/net_g_latest.pth"
+    assert main(["test", "-opt", "tiny.yml", "--force_yml", weights, "path:param_key_g=params_ema"]) == 0
+    pictures = sorted(Path("results/tiny/visualization/val").iterdir())
+    assert [p.name for p in pictures] == ["0_tiny.png", "1_tiny.png", "2_tiny.png"]
+    # the last validation of the training measured the same weights on the same pictures
+    assert np.array_equal(cv2.imread(str(pictures[1])), cv2.imread("experiments/tiny/visualization/1/1_4.png"))
+
+
+KILLED = """
+import os, signal, sys
+from ir_plugins.cli import main
+from basicsr.models import sr_model
+measure, seen = sr_model.calculate_metric, []
+def killing(*args):
+    seen.append(args)
+    if len(seen) == {count}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure(*args)
+sr_model.calculate_metric = killing
+main(["train", "-opt", "tiny.yml"])
+"""
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
+    """Three pictures are validated at iterations 2 and 4; the second of either validation is the last."""
+    status = subprocess.run([sys.executable, "-c", KILLED.format(count=count)], capture_output=True).returncode
+    assert status == -signal.SIGKILL
+    iteration = 2 if count == 2 else 4
+    assert set(checkpoint(iteration)) == {"params", "params_ema"} and state(iteration)["iter"] == iteration
+    pictures = list(Path("experiments/tiny/visualization").rglob("*.png"))
+    assert len(pictures) == (0 if count == 2 else 3)  # a validation's pictures appear once it is complete
+    assert all(cv2.imread(str(picture)) is not None for picture in pictures)
+    assert main(["train", "-opt", "tiny.yml", "--auto_resume", "--force_yml", "train:total_iter=6"]) == 0
+    assert state(6)["iter"] == 6 and not list(Path("experiments/tiny").glob("*.part"))
+
+
+# -- the user's mistakes: one line, exit status 2, nothing written ----------------------------------------------------
+
+
+def fails(capsys, *arguments):
+    before = tree()
+    assert main(list(arguments)) == 2
+    assert tree() == before
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "Traceback" not in error
+    return error
+
+
+def shorten(path):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 2])
+
+
+def test_missing_option_file(workplace, capsys):
+    assert "nowhere.yml: no such option file" in fails(capsys, "train", "-opt", "nowhere.yml")
+
+
+def test_missing_dataset(tiny, capsys):
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:train:dataroot_gt=data/nowhere")
+    assert "datasets:train:dataroot_gt" in error and "data/nowhere" in error
+
+
+def test_empty_dataset(tiny, capsys):
+    Path("data/none").mkdir()
+    assert "data/none" in fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:val:dataroot_lq=data/none")
+
+
+def test_unpaired_dataset(tiny, capsys):
+    Path("data/train/lq/3.png").rename("data/train/lq/three.png")
+    error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert "3.png" in error and "three.png" in error
+
+
+@pytest.mark.parametrize("phase", ["train", "val"])
+def test_truncated_picture(tiny, capsys, phase):
+    shorten(f"data/{phase}/lq/2.png")
+    error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert f"datasets:{phase}:dataroot_lq: " in error and f"data/{phase}/lq" in error and "2.png" in error
+
+
+def test_file_that_is_no_picture(tiny, capsys):
+    for kind in ("gt", "lq"):
+        Path(f"data/train/{kind}/notes.txt").write_text("not a picture")
+    assert "notes.txt" in fails(capsys, "train", "-opt", "tiny.yml")
+
+
+def test_fewer_pictures_than_a_batch(tiny, capsys):
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:train:batch_size_per_gpu=6")
+    assert "5 images" in error and "batch_size_per_gpu" in error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu(tiny, capsys):
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "num_gpu=1")
+    assert "num_gpu: 1, but no GPU is visible; use --force_yml num_gpu=0" in error
+    assert "no GPU is visible" in fails(capsys, "train", "-opt", "tiny.yml", "--launcher", "pytorch")
+
+
+def test_weights_that_are_not_there(tiny, capsys):
+    weights = "path:pretrain_network_g=nowhere.pth"
+    assert "no such file: nowhere.pth" in fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", weights)
+    assert "no weights to test" in fails(capsys, "test", "-opt", "tiny.yml")
+
+
+def test_damaged_training_state(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    shorten("experiments/tiny/training_states/4.state")
+    capsys.readouterr()
+    assert "4.state: damaged" in fails(capsys, "train", "-opt", "tiny.yml", "--auto_resume")
+
+
+def test_a_picture_that_breaks_while_training_is_named(tiny, capsys, monkeypatch):
+    """Behind the checks' back: the worker process meets it."""
+    monkeypatch.setattr("ir_plugins.preflight.check_dataset", lambda *args: 5)
+    for index in range(5):
+        shorten(f"data/train/gt/{index}.png")
+    assert main(["train", "-opt", "tiny.yml"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("basicsr train: error: ") and ".png" in error
+
+
+def test_debug_shows_the_traceback(tiny):
+    from ir_plugins.errors import UserError
+
+    with pytest.raises(UserError):
+        main(["train", "-opt", "nowhere.yml", "--debug"])

@@ -1,0 +1,51 @@
+"""Small pictures, and training options for them, that many tests share."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+def write_pairs(folder: Path, sizes: list[tuple[int, int]], scale: int = 2) -> None:
+    """Random pictures folder/gt/0.png, 1.png, ... of scale times the given sizes, and folder/lq beside them."""
+    generator = np.random.default_rng(0)
+    for kind, factor in (("gt", scale), ("lq", 1)):
+        (folder / kind).mkdir(parents=True)
+        for index, (h, w) in enumerate(sizes):
+            picture = generator.integers(0, 256, (h * factor, w * factor, 3), dtype=np.uint8)
+            cv2.imwrite(str(folder / kind / f"{index}.png"), picture)
+
+
+def tiny_options(name: str = "tiny") -> dict:
+    """Options that train a very small SemanIR for four iterations on data/train, validating on data/val."""
+
+    def dataset(folder: str) -> dict:
+        return {
+            "name": folder,
+            "type": "PairedImageDataset",
+            "dataroot_gt": f"data/{folder}/gt",
+            "dataroot_lq": f"data/{folder}/lq",
+            "io_backend": {"type": "disk"},
+        }
+
+    loader = {"gt_size": 14, "use_hflip": True, "use_rot": True, "num_worker_per_gpu": 2, "batch_size_per_gpu": 2}
+    net = {"type": "SemanIR", "embed_dim": 6, "depths": [2], "num_heads": [2], "window_size": 5, "num_feat": 5}
+    psnr = {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": True}
+    return {
+        "name": name,
+        "model_type": "RestorationModel",
+        "scale": 2,
+        "num_gpu": 0,
+        "manual_seed": 0,
+        "datasets": {"train": dataset("train") | loader, "val": dataset("val")},
+        "network_g": net,
+        "train": {
+            "ema_decay": 0.9,
+            "optim_g": {"type": "AdamW", "lr": 1e-3},
+            "scheduler": {"type": "MultiStepLR", "milestones": [3], "gamma": 0.5},
+            "total_iter": 4,
+            "pixel_opt": {"type": "L1Loss"},
+        },
+        "val": {"val_freq": 2, "save_img": True, "metrics": {"psnr": psnr}},
+        "logger": {"print_freq": 1, "save_checkpoint_freq": 2, "use_tb_logger": True},
+    }
