@@ -1,12 +1,22 @@
 """SemanIR, AST and Restormer for BasicSR.
 
 Importing this package repairs BasicSR on a modern stack and registers everything here into BasicSR's
-registries.
+registries. Raises UserError where BasicSR is not installed, or hidden by another package of that name.
 """
 
-from . import compat
+import sys
+from pathlib import Path
 
-compat.repair()
+from . import compat
+from .errors import UserError
+
+try:
+    compat.repair()
+except UserError as error:
+    if Path(sys.argv[0]).stem not in ("basicsr", "-m"):
+        raise
+    # on the command line nobody stands above this import who could print one line
+    sys.exit(f"basicsr: error: {error}")
 
 from . import archs, models  # noqa: E402  (their modules import basicsr, which needs the repairs)
 

@@ -82,6 +82,8 @@ def complete(options: Options, *, is_train: bool, auto_resume: bool = False, deb
         dataset.setdefault("name", phase)
         if "scale" in options:
             dataset["scale"] = options["scale"]
+        if dataset.get("prefetch_mode") == "cpu":
+            dataset["prefetch_mode"] = None  # its thread hangs on an unreadable image; workers prefetch too
         for key in dataset:
             if key.startswith("dataroot") and isinstance(dataset[key], str):
                 dataset[key] = str(Path(dataset[key]).expanduser())

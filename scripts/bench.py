@@ -19,7 +19,9 @@ RUNS, TOLERANCE = 7, 1e-4
 
 def main() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    name = (
+        torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    )
     print(f"{name}, torch {torch.__version__}, float32, medians of {RUNS} alternating runs")
     print(f"key-semantic attention: {WINDOWS} windows, N={TOKENS}, k={TOP_K}, {HEADS} heads of {HEAD_DIM}\n")
     torch.manual_seed(0)

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--whole", action="store_true", help="cut no crops: for a test set")
     add("--crop_size", type=int, default=480, metavar="N", help="in HR pixels, 480 by default")
     add("--step", type=int, default=240, metavar="N", help="from crop to crop in HR pixels, 240 by default")
-    add("--thresh_size", type=int, default=0, metavar="N", help="a rest of up to N HR pixels is dropped; 0")
+    add("--thresh_size", type=int, default=0, metavar="N", help="drop rests of up to N pixels, 0 by default")
     add("--lmdb", action="store_true", help="also pack each folder into an LMDB beside it")
     add("--workers", type=int, metavar="N", help="threads, one per core by default")
     return parser
@@ -133,8 +133,7 @@ def _plan(args: argparse.Namespace, modulus: int, output: Path) -> list[Picture]
     if faults := [fault for fault in looks if isinstance(fault, str)]:
         raise UserError(f"--input: {len(faults)} of {len(looks)} images will not do: {listed(faults)}")
     pictures = []
-    for (stem, path), seen in zip(paths.items(), looks, strict=True):
-        assert isinstance(seen, Look)
+    for (stem, path), seen in zip(paths.items(), (x for x in looks if isinstance(x, Look)), strict=True):
         h, w = seen.height // modulus * modulus, seen.width // modulus * modulus
         if args.whole:
             crops = [Crop(f"{stem}.png", 0, 0, h, w)]

@@ -43,11 +43,12 @@ def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found, seen = [], set()
     for root, folders, names in os.walk(folder, followlinks=True):
-        # a link to a folder further up would never end
-        folders[:] = [] if os.path.realpath(root) in seen else [d for d in folders if not d.startswith(".")]
-        if os.path.realpath(root) not in seen:
-            found += [Path(root, name) for name in names if not name.startswith(".")]
-        seen.add(os.path.realpath(root))
+        if (real := os.path.realpath(root)) in seen:
+            folders.clear()  # a link to a folder further up would never end
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(root, name) for name in names if not name.startswith(".")]
     return sorted(found)
 
 
@@ -128,8 +129,8 @@ def _quick_look(head: BinaryIO, tail: bytes, length: int) -> Look | None:
     if image.format not in whole or not whole[image.format]():
         return None
     width, height = image.size
-    # OpenCV turns a photograph upright; Pillow reports the turned size for TIFF only
-    if image.format != "TIFF" and "exif" in image.info and image.getexif().get(0x0112, 1) >= 5:
+    # OpenCV turns a photograph upright, Pillow only does so for TIFF, and then leaves no "exif"
+    if "exif" in image.info and image.getexif().get(0x0112, 1) >= 5:
         width, height = height, width
     return Look(height, width, image.has_transparency_data)
 

@@ -95,7 +95,8 @@ def refuse_foreign(
     for folder in folders.values():
         names = [path.name for path in files_in(folder)] if folder.exists() else []
         if extra := sorted(set(names) - expected):
-            raise UserError(f"{folder}: {len(extra)} files are of other inputs: {listed(extra)}; delete them")
+            count = f"{len(extra)} of {len(names)}"
+            raise UserError(f"{folder}: {count} files are of other inputs: {listed(extra)}; delete them")
         database = Path(f"{folder}.lmdb")
         if database.exists() and folder.name not in journal.databases:
             raise UserError(f"--output: {database} was not made here; delete it or take another --output")
@@ -165,7 +166,8 @@ def verify(pictures: list[Picture], folders: dict[int, Path], workers: int | Non
 
     items = [(scale, crop) for scale in folders for picture in pictures for crop in picture.crops]
     if faults := [text for text in in_threads(fault, items, desc="verifying", workers=workers) if text]:
-        raise UserError(f"{len(faults)} files are not as planned: {listed(faults)}; delete them, run again")
+        count = f"{len(faults)} of {len(items)}"
+        raise UserError(f"{count} files are not as planned: {listed(faults)}; delete them and run again")
 
 
 def pack(pictures: list[Picture], folders: dict[int, Path], journal: Journal, workers: int | None) -> None:
@@ -175,7 +177,8 @@ def pack(pictures: list[Picture], folders: dict[int, Path], journal: Journal, wo
     for folder in folders.values():
         database = Path(f"{folder}.lmdb")
         if not database.exists():
-            write_lmdb(folder, database, workers=workers)
+            # said first: a run killed just after the database appears must know it again
             journal.add(databases={folder.name: content})
+            write_lmdb(folder, database, workers=workers)
         elif journal.databases.get(folder.name) != content:
             raise UserError(f"{database} holds other images than {folder} now; delete it and run again")

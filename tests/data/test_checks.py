@@ -27,6 +27,8 @@ def pair(tmp_path):
     names = ["a.png", "b.jpg", "c.bmp", "d.tif", "e.webp", "f.PNG", "g h.png"]
     save(tmp_path / "gt", names, 46, 38)
     save(tmp_path / "lq", names, 23, 19)
+    # Pillow writes a TIFF's header first, OpenCV last
+    Image.open(tmp_path / "lq" / "d.tif").save(tmp_path / "lq" / "d.tif", compression=None)
     return block(tmp_path / "gt", tmp_path / "lq")
 
 
@@ -52,8 +54,12 @@ def refused(opt, *says):
     return message
 
 
+def open_dataset(opt):
+    return PairedImageDataset({**opt, "io_backend": dict(opt["io_backend"]), "use_hflip": 0, "use_rot": 0})
+
+
 def readable(opt):
-    dataset = PairedImageDataset({**opt, "io_backend": dict(opt["io_backend"]), "use_hflip": 0, "use_rot": 0})
+    dataset = open_dataset(opt)
     return [dataset[i] for i in range(len(dataset))]
 
 
@@ -62,8 +68,14 @@ def test_good_pairs_pass_as_basicsr_reads_them(backend, pair, packed):
     opt = pair if backend == "disk" else packed
     check_dataset("datasets:train", opt)
     assert len(readable(opt)) == 7
-    check_dataset("datasets:train", opt)  # while the dataset has its LMDB open
     check_dataset("datasets:val", opt | {"phase": "val"})
+
+
+def test_a_dataset_in_use_may_be_checked(packed):
+    dataset = open_dataset(packed)
+    before = dataset[3]["lq_path"]  # opens the LMDBs
+    check_dataset("datasets:train", packed)
+    assert dataset[3]["lq_path"] == before
 
 
 def test_filename_tmpl_and_meta_info_file(pair, tmp_path):
@@ -167,6 +179,16 @@ def test_files_that_are_no_images(pair, tmp_path, side):
     refused(pair, f"dataroot_{side}", "1 of 7", "a.png (not an image)")
 
 
+def test_image_files_are_told_by_name(pair, tmp_path):
+    (tmp_path / "gt" / "Thumbs.db").write_bytes(b"")
+    (tmp_path / "gt" / ".a.png").write_bytes(b"")
+    (tmp_path / "gt" / "sub").mkdir()
+    save(tmp_path / "gt" / "sub", ["z.JPEG"], 3, 5)
+    names = ["a.png", "b.jpg", "c.bmp", "d.tif", "e.webp", "f.PNG", "g h.png"]
+    assert [path.name for path in files.image_files(tmp_path / "gt")] == names
+    assert [path.name for path in files.image_files(tmp_path / "gt", recursive=True)] == [*names, "z.JPEG"]
+
+
 def test_an_unusual_extension_is_fine_if_opencv_reads_it(tmp_path):
     for side, size in (("gt", 38), ("lq", 19)):
         save(tmp_path / side, ["a.ppm"], size, size)
@@ -175,6 +197,7 @@ def test_an_unusual_extension_is_fine_if_opencv_reads_it(tmp_path):
     assert len(readable(opt)) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")  # Pillow on the TIFF
 @pytest.mark.parametrize("name", ["a.png", "b.jpg", "c.bmp", "d.tif", "e.webp"])
 @pytest.mark.parametrize("keep", [0, 0.03, 0.5, -9])
 def test_truncated_files(pair, tmp_path, name, keep):
@@ -206,13 +229,17 @@ def test_sizes_are_those_after_exif_rotation(tmp_path, kind):
     exif = Image.Exif()
     exif[0x0112] = 6
     name = f"a.{kind.lower()}"
-    save(tmp_path / "lq", [name], 19, 31)
+    save(tmp_path / "lq", [name], 31, 19)
     (tmp_path / "gt").mkdir()
     Image.new("RGB", (62, 38), (9, 99, 200)).save(tmp_path / "gt" / name, kind, exif=exif)
     opt = block(tmp_path / "gt", tmp_path / "lq")
     check_dataset("datasets:train", opt)
+    assert readable(opt)[0]["gt"].shape == (3, 38, 38)
+    with open(tmp_path / "gt" / name, "ab") as file:
+        file.write(b"trailer")
+    check_dataset("datasets:train", opt)
     opt["dataroot_gt"], opt["dataroot_lq"] = opt["dataroot_lq"], opt["dataroot_gt"]
-    refused(opt, "GT 19x31, LQ 38x62")
+    refused(opt, "GT 31x19, LQ 62x38")
 
 
 @pytest.mark.parametrize(

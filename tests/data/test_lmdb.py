@@ -52,6 +52,7 @@ def test_every_kind_of_image_keeps_its_pixels(tmp_path):
         "gray16": noise(23, 7, dtype=np.uint16),
         "colour16": noise(11, 13, 3, dtype=np.uint16),
         "alpha": noise(19, 5, 4),
+        "alpha-2": noise(5, 3, 4),  # sorts before alpha.png as a file and after alpha as a key
         "clip3/00000007": noise(7, 41, 3),
     }
     for name, pixels in stored.items():
@@ -61,10 +62,15 @@ def test_every_kind_of_image_keeps_its_pixels(tmp_path):
         with Image.open(source / name) as image:  # a decoder other than the writer's
             stored[name.partition(".")[0]] = np.asarray(image.convert("RGB"))[..., ::-1]
     (source / ".hidden.png").write_bytes(b"")
+    (source / ".cache").mkdir()
+    (source / ".cache" / "a.png").write_bytes(b"")
+    (source / "clip3" / "up").symlink_to(source)
 
     written = write_lmdb(source, tmp_path / "x.lmdb")
     found = contents(tmp_path / "x.lmdb")
     assert sorted(found) == sorted(stored) and written.count == len(stored)
+    lines = (tmp_path / "x.lmdb" / "meta_info.txt").read_text().splitlines()
+    assert [line.partition(".")[0] for line in lines] == sorted(stored)
     for name, pixels in stored.items():
         assert decode(found[name]).dtype == pixels.dtype
         off = np.abs(decode(found[name]).astype(int) - pixels)
