@@ -1,4 +1,4 @@
-"""Package metadata, in this one place.  The versions that everything is tested with are in constraints.txt."""
+"""Package metadata, in this one place.  The versions everything is tested with are in constraints.txt."""
 
 from setuptools import find_packages, setup
 
@@ -7,7 +7,8 @@ setup(
     version="0.1.0",
     description="SemanIR, AST and Restormer for BasicSR, on modern PyTorch",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.13",  # PyPI's basicsr 1.4.2 cannot be built on 3.13 (its setup.py reads locals())
+    # PyPI's basicsr 1.4.2 cannot be built on 3.13: its setup.py reads locals() after exec()
+    python_requires=">=3.10,<3.13",
     packages=find_packages(include=["ir_plugins", "ir_plugins.*"]),
     install_requires=[
         "basicsr>=1.4.2",
@@ -18,6 +19,9 @@ setup(
         "pyyaml",
         "numpy",
         "addict",
+        # not asked for, but brought by basicsr anyway: progress bars, and a look at image headers
+        "tqdm",
+        "pillow>=10.1",
         # not ours: the viewer of basicsr's tb-nightly imports pkg_resources, which setuptools 82 removed
         "setuptools<82",
     ],

@@ -18,6 +18,6 @@ except UserError as error:
     # on the command line nobody stands above this import who could print one line
     sys.exit(f"basicsr: error: {error}")
 
-from . import archs, models  # noqa: E402  (their modules import basicsr, which needs the repairs)
+from . import archs, models
 
 __all__ = ["archs", "models"]

@@ -232,12 +232,12 @@ class SharedLmdb:
         keys = [client_keys] if isinstance(client_keys, str) else client_keys
         self._folders = dict(zip(keys, map(os.path.realpath, self.db_paths), strict=True))
         self._options = {"readonly": readonly, "lock": lock, "readahead": readahead, **options}
-        self._client = {key: _environment(folder, self._options) for key, folder in self._folders.items()}
+        self._client = {key: lmdb_environment(folder, self._options) for key, folder in self._folders.items()}
 
     def get(self, filepath: Any, client_key: str) -> SourcedBytes:
         folder = self._folders[client_key]
         # asked for anew each time: a forked worker holds its parent's, a spawned one none
-        environment = self._client[client_key] = _environment(folder, self._options)
+        environment = self._client[client_key] = lmdb_environment(folder, self._options)
         with environment.begin(buffers=True) as transaction:
             value = transaction.get(str(filepath).encode())
             if value is None:
@@ -257,7 +257,7 @@ _environments: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
 _locks: dict[int, threading.Lock] = {}
 
 
-def _environment(folder: str, options: dict[str, Any]) -> Any:
+def lmdb_environment(folder: str, options: dict[str, Any]) -> Any:
     """This process's open environment of an LMDB folder; the first to ask decides its options."""
     process = os.getpid()
     with _locks.setdefault(process, threading.Lock()):

@@ -73,7 +73,8 @@ def complete(options: Options, *, is_train: bool, auto_resume: bool = False, deb
     if debug and not options["name"].startswith("debug"):
         options["name"] = f"debug_{options['name']}"
     if options.get("num_gpu", "auto") == "auto":
-        # one process drives one GPU: with more, BasicSR would fall back to DataParallel; --launcher uses them all
+        # one process drives one GPU: with more, BasicSR would fall back to DataParallel; --launcher uses them
+        # all
         options["num_gpu"] = min(1, torch.cuda.device_count())
 
     options["datasets"] = {phase: dict(dataset) for phase, dataset in options["datasets"].items()}

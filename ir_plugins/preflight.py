@@ -1,5 +1,6 @@
 """Everything that can be known to fail is found here, before a folder is made or renamed."""
 
+import math
 from argparse import Namespace
 from pathlib import Path
 
@@ -30,8 +31,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
             raise UserError(f"{arguments.opt}: datasets: nothing to test on; add a block test_1 or val")
     _check_devices(options, arguments.launcher)
     _check_weights(options, arguments.opt)
-    for phase, dataset in options["datasets"].items():
-        check_dataset(f"datasets:{phase}", dataset)
+    counts = {phase: check_dataset(f"datasets:{phase}", data) for phase, data in options["datasets"].items()}
 
     options["dist"] = arguments.launcher != "none"
     if options["dist"]:
@@ -39,8 +39,21 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
             arguments.launcher, **(options.get("dist_params") or {} if arguments.launcher == "slurm" else {})
         )
     options["rank"], options["world_size"] = get_dist_info()
+    if is_train and counts["train"] is not None:
+        _check_batch(options, counts["train"])
     set_random_seed(options["manual_seed"] + options["rank"])
     return options
+
+
+def _check_batch(options: Options, count: int) -> None:
+    train = options["datasets"]["train"]
+    images = math.ceil(count * train.get("dataset_enlarge_ratio", 1) / options["world_size"])
+    batch = train["batch_size_per_gpu"] * (1 if options["dist"] else max(1, options["num_gpu"]))
+    if images < batch:
+        raise UserError(
+            f"datasets:train: {images} images are fewer than one batch of {batch}; "
+            "lower batch_size_per_gpu or raise dataset_enlarge_ratio"
+        )
 
 
 def _check_devices(options: Options, launcher: str) -> None:

@@ -101,6 +101,8 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
             known |= {prefix + name.removeprefix("network_") for prefix in NETWORK_PATHS for name in networks}
         yield from _unknown_keys(options.get(block) or {}, (block,), known)
 
+    if is_train and "train" not in (options.get("datasets") or {"train"}):
+        yield Problem(("datasets",), "has no block train")
     for phase, dataset in (options.get("datasets") or {}).items():
         yield from _dataset_problems(("datasets", phase), dataset, is_train)
     for name in networks:
@@ -231,7 +233,7 @@ def entries(registry: Registry) -> dict[str, Callable]:
     return dict(iter(registry))
 
 
-def _registered(registry: Registry, name: Any) -> type | None:
+def _registered(registry: Registry, name: Any) -> Any:
     # not registry.get, which prints a line about a suffix whenever a name is missing
     return entries(registry).get(name) or entries(registry).get(f"{name}_basicsr")
 

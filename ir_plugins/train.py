@@ -48,11 +48,6 @@ def train(arguments: Namespace) -> None:
     logger.info(dict2str(opt))
     tb_logger = init_tb_loggers(opt)
     loader, sampler, val_loaders, _, total_iter = create_train_val_dataloader(opt, logger)
-    if len(loader) == 0:
-        raise UserError(
-            f"datasets:train: {len(sampler)} images are fewer than one batch; lower batch_size_per_gpu or raise "
-            "dataset_enlarge_ratio"
-        )
     model = build_model(opt)
     epoch = current_iter = 0
     if state:
@@ -143,7 +138,9 @@ def _make_folders(opt: Options, option_file: str, *, resuming: bool) -> None:
             mkdir_and_rename(str(Path(opt["root_path"], "tb_logger", opt["name"])))
     root = Path(opt["path"]["experiments_root"])
     for folder in ("experiments_root", "models", "training_states", "visualization"):
-        Path(opt["path"][folder]).mkdir(parents=True, exist_ok=True)  # resuming under another name starts without
+        Path(opt["path"][folder]).mkdir(
+            parents=True, exist_ok=True
+        )  # resuming under another name starts without
     if Path(option_file).resolve().parent != root.resolve():  # resuming with the copy made last time
         copy_opt_file(option_file, str(root))
 

@@ -1,7 +1,7 @@
 """`make bench`: how much faster the fast paths are, against the plain way, in one run.
 
-Runs alternate and medians are compared, since machines are shared and noisy.  Where outputs or gradients differ no ratio
-is printed and the exit status is 1.
+Runs alternate and medians are compared, since machines are shared and noisy.  Where outputs or gradients
+differ no ratio is printed and the exit status is 1.
 """
 
 import statistics
@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 
 import torch
-from ir_plugins.ops.key_semantic import build_dictionary, key_semantic_attention
 from tqdm import tqdm
+
+from ir_plugins.ops.key_semantic import Backend, build_dictionary, key_semantic_attention
 
 WINDOWS, HEADS, TOKENS, HEAD_DIM, TOP_K = 8, 6, 1024, 30, 512  # SemanIR-S: 32 x 32 windows, half of the keys
 RUNS, TOLERANCE = 7, 1e-4
@@ -26,17 +27,17 @@ def main() -> int:
     print(f"key-semantic attention: {WINDOWS} windows, N={TOKENS}, k={TOP_K}, {HEADS} heads of {HEAD_DIM}\n")
     torch.manual_seed(0)
     shapes = [(WINDOWS, HEADS, TOKENS, HEAD_DIM)] * 3 + [(HEADS, TOKENS, TOKENS)]
-    leaves = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
+    q, k, v, bias = (torch.randn(shape, device=device, requires_grad=True) for shape in shapes)
     probe = torch.randn(shapes[0], device=device)
     dictionary = build_dictionary(torch.randn(WINDOWS, TOKENS, HEADS * HEAD_DIM, device=device), TOP_K)
 
-    def forward(backend: str) -> list[torch.Tensor]:
+    def forward(backend: Backend) -> list[torch.Tensor]:
         with torch.no_grad():
-            return [key_semantic_attention(*leaves, dictionary, backend=backend)]
+            return [key_semantic_attention(q, k, v, bias, dictionary, backend=backend)]
 
-    def forward_backward(backend: str) -> list[torch.Tensor]:
-        out = key_semantic_attention(*leaves, dictionary, backend=backend)
-        return list(torch.autograd.grad((out * probe).sum(), leaves))
+    def forward_backward(backend: Backend) -> list[torch.Tensor]:
+        out = key_semantic_attention(q, k, v, bias, dictionary, backend=backend)
+        return list(torch.autograd.grad((out * probe).sum(), (q, k, v, bias)))
 
     rows = [compare("forward", forward, device), compare("forward and backward", forward_backward, device)]
     print(f"{'':22} {'masked softmax':>15} {'fast':>12} {'ratio':>8}")
@@ -45,12 +46,12 @@ def main() -> int:
     return 0 if all(rows) else 1
 
 
-def compare(title: str, run: Callable[[str], list[torch.Tensor]], device: torch.device) -> str | None:
+def compare(title: str, run: Callable[[Backend], list[torch.Tensor]], device: torch.device) -> str | None:
     """One row of the table; None where the fast path does not answer what the plain one does."""
     for plain, fast in zip(run("softmax"), run("sdpa"), strict=True):
         if (plain - fast).norm() > TOLERANCE * plain.norm():
             return None
-    seconds: dict[str, list[float]] = {"softmax": [], "sdpa": []}
+    seconds: dict[Backend, list[float]] = {"softmax": [], "sdpa": []}
     for _ in tqdm(range(RUNS), desc=title, unit="run", leave=False, disable=None):
         for backend, times in seconds.items():
             start = time.perf_counter()

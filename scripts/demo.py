@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ir_plugins.data.resize import imresize
 
 from basicsr.metrics import calculate_psnr, calculate_ssim
+from basicsr.utils import imfrombytes
 
 HELD_OUT = ("chelsea", "coffee")
 TRAINING = (
@@ -66,7 +67,12 @@ def gather_photographs() -> None:
         (DEMO / folder).mkdir(parents=True)
         for name in names:
             file = next(source.glob(f"{name}.*"))
-            cv2.imwrite(str(DEMO / folder / f"{name}.png"), cv2.imread(str(file), cv2.IMREAD_COLOR))
+            cv2.imwrite(str(DEMO / folder / f"{name}.png"), read(file))
+
+
+def read(file: Path) -> np.ndarray:
+    """A picture (H, W, 3), uint8, BGR."""
+    return np.asarray(imfrombytes(file.read_bytes()))
 
 
 def basicsr(*arguments: str) -> None:
@@ -88,11 +94,11 @@ def show(seconds: float) -> None:
     print(f"{'':20} {'PSNR-Y   SSIM-Y':>15} {'PSNR-Y   SSIM-Y':>15} {'PSNR-Y':>9}")
     scores, rows = [], []
     for name in HELD_OUT:
-        gt = cv2.imread(f"demo/data/held_out/GTmod2/{name}.png")
-        lq = cv2.imread(f"demo/data/held_out/LRbicx{SCALE}/{name}.png")
+        gt = read(DEMO / f"data/held_out/GTmod{SCALE}/{name}.png")
+        lq = read(DEMO / f"data/held_out/LRbicx{SCALE}/{name}.png")
         pictures = {
             "bicubic": imresize(lq, SCALE),
-            "SemanIR": cv2.imread(f"results/demo/visualization/held_out/{name}_demo.png"),
+            "SemanIR": read(Path(f"results/demo/visualization/held_out/{name}_demo.png")),
             "ground truth": gt,
         }
         score = [measure(pictures[way], gt) for way in ("bicubic", "SemanIR")]

@@ -3,12 +3,13 @@
 import random
 from pathlib import Path
 
-import ir_plugins  # noqa: F401  (repairs basicsr, registers everything)
 import numpy as np
 import pytest
 import torch
 import yaml
 from tiny import tiny_options, write_pairs
+
+import ir_plugins  # noqa: F401  (repairs basicsr, registers everything)
 
 
 @pytest.fixture(autouse=True)

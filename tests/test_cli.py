@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny import tiny_options
+
 from ir_plugins import schema
 from ir_plugins.cli import main
 from ir_plugins.listing import KINDS
-from tiny import tiny_options
 
 
 def test_check_touches_no_disk(workplace, capsys):
@@ -47,7 +48,14 @@ def test_list_names_what_an_option_file_can_name(kind, capsys):
 
 def test_profile_counts_parameters_and_macs(workplace, capsys):
     options = tiny_options()
-    options["network_g"] = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 5, "num_block": 0, "upscale": 2}
+    options["network_g"] = {
+        "type": "EDSR",
+        "num_in_ch": 3,
+        "num_out_ch": 3,
+        "num_feat": 5,
+        "num_block": 0,
+        "upscale": 2,
+    }
     Path("o.yml").write_text(yaml.safe_dump(options))
     assert main(["profile", "-opt", "o.yml", "--size", "7", "11"]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
@@ -60,10 +68,11 @@ def test_profile_counts_parameters_and_macs(workplace, capsys):
 
 def test_profile_counts_the_fused_attention(workplace, capsys):
     """14 x 14 tokens in windows of 7: two products of N x N x C per window are part of the total."""
-    import ir_plugins.profiling  # noqa: F401
     import torch
-    from ir_plugins.ops.key_semantic import key_semantic_attention
     from torch.utils.flop_counter import FlopCounterMode
+
+    import ir_plugins.profiling  # noqa: F401
+    from ir_plugins.ops.key_semantic import key_semantic_attention
 
     q = torch.rand(4, 2, 49, 8)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():

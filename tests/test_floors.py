@@ -18,7 +18,13 @@ FLOORS = {
     "__main__": 5,
     "__init__": 5,
 }
-BESIDE = {"compat", "errors", "options", "checkpoints", "schema"}  # used from every floor; pipelines are floor 3
+BESIDE = {
+    "compat",
+    "errors",
+    "options",
+    "checkpoints",
+    "schema",
+}  # used from every floor; pipelines are floor 3
 ROOMS = {"archs", "losses", "data", "metrics"}  # never import each other
 
 
@@ -61,5 +67,7 @@ def test_the_check_sees_an_upward_import(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
     (tmp_path / "ops").mkdir()
     file = tmp_path / "ops/bad.py"
-    file.write_text("from ..models import RestorationModel\nimport ir_plugins.cli\nfrom ir_plugins import archs\n")
+    file.write_text(
+        "from ..models import RestorationModel\nimport ir_plugins.cli\nfrom ir_plugins import archs\n"
+    )
     assert list(imported(file)) == ["models", "cli", "archs"]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ir_plugins.errors import UserError
 from ir_plugins.options import complete, locate, read_options
 
@@ -33,7 +34,10 @@ def test_a_missing_file_is_named_with_the_folder_it_was_looked_for_in(workplace)
         ("a: 1\nb: [1, 2\nc: 3\n", r"o.yml:3: not valid YAML: .*expected ',' or '\]'"),
         ("a: 1\n\tb: 2\n", r"o.yml:2: not valid YAML"),
         ("a: 1\nb: 2\na: 3\n", "o.yml:3: not valid YAML: key 'a' is given twice"),
-        ("a: !!python/object/apply:os.system ['true']\n", "o.yml:1: not valid YAML: could not determine a constructor"),
+        (
+            "a: !!python/object/apply:os.system ['true']\n",
+            "o.yml:1: not valid YAML: could not determine a constructor",
+        ),
         ("- 1\n- 2\n", "is a mapping of keys to values, this one is not"),
         ("", "is a mapping of keys to values, this one is not"),
     ],
@@ -92,7 +96,11 @@ def test_everything_a_run_writes_lies_below_the_current_directory(workplace):
 
 def test_debug_renames_and_logs_often():
     options = complete({"name": "x", "datasets": {}, "val": {"val_freq": 999}}, is_train=True, debug=True)
-    assert options["name"] == "debug_x" and options["val"]["val_freq"] == 8 and options["logger"]["print_freq"] == 1
+    assert (
+        options["name"] == "debug_x"
+        and options["val"]["val_freq"] == 8
+        and options["logger"]["print_freq"] == 1
+    )
 
 
 def test_datasets_learn_their_phase_scale_and_home():

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny import tiny_options
+
 from ir_plugins import schema
 from ir_plugins.errors import UserError
 from ir_plugins.options import read_options
-from tiny import tiny_options
 
 OPTION_FILES = sorted((Path(__file__).parent.parent / "options").glob("*.yml"))
 
@@ -106,7 +107,9 @@ def test_an_unknown_key_is_located_and_its_neighbour_named(workplace, keys, near
     (line,) = problems(options)
     place, keyed, text = line.split(": ", 2)
     assert keyed == ":".join(keys)
-    assert Path("o.yml").read_text().splitlines()[int(place.partition(":")[2]) - 1].strip().startswith(keys[-1])
+    assert (
+        Path("o.yml").read_text().splitlines()[int(place.partition(":")[2]) - 1].strip().startswith(keys[-1])
+    )
     assert text == f"unknown key; did you mean '{near}'?"
 
 
@@ -116,7 +119,11 @@ def test_an_unknown_key_is_located_and_its_neighbour_named(workplace, keys, near
         (("name",), None, "name: is missing"),
         (("train",), None, "train: is missing"),
         (("datasets",), [1], "datasets: must be a block of keys"),
-        (("model_type",), "RestorationModle", "'RestorationModle' is not known; did you mean 'RestorationModel'?"),
+        (
+            ("model_type",),
+            "RestorationModle",
+            "'RestorationModle' is not known; did you mean 'RestorationModel'?",
+        ),
         (("datasets", "train", "type"), "PairedDataset", "is not known; did you mean 'PairedImageDataset'?"),
         (("datasets", "train", "gt_size"), None, "datasets:train:gt_size: is missing"),
         (("datasets", "train", "dataroot_lq"), None, "datasets:train:dataroot_lq: is missing"),
@@ -131,7 +138,11 @@ def test_an_unknown_key_is_located_and_its_neighbour_named(workplace, keys, near
         (("network_g", "window_size"), 0, "window_size=0 must be at least 1 pixel"),
         (("network_g", "num_heads"), [4], "num_heads=4 does not divide the 6 channels"),
         (("network_g", "upscale"), 3, "network_g:upscale: is 3, but scale is 2; make them equal"),
-        (("train", "optim_g", "type"), "AdamX", "train:optim_g:type: 'AdamX' is not known; did you mean 'Adam"),
+        (
+            ("train", "optim_g", "type"),
+            "AdamX",
+            "train:optim_g:type: 'AdamX' is not known; did you mean 'Adam",
+        ),
         (("train", "optim_g", "lr"), "fast", "is 'fast'; expected a learning rate such as 2e-4"),
         (("train", "scheduler"), {"type": "MultiStepLR"}, "milestones: is missing; MultiStepLR needs it"),
         (("train", "pixel_opt", "type"), "L3Loss", "did you mean 'L1Loss'?"),
@@ -163,7 +174,13 @@ def test_keys_that_a_class_looks_up_are_found_in_its_source():
     class Reader:
         def __init__(self, opt):
             train_opt = opt["train"]
-            self.values = opt["a"], opt["val"].get("b"), train_opt["c"], train_opt.get("d", {}).get("e"), opt.get(len)
+            self.values = (
+                opt["a"],
+                opt["val"].get("b"),
+                train_opt["c"],
+                train_opt.get("d", {}).get("e"),
+                opt.get(len),
+            )
 
     found = schema._keys_read(Reader)
     assert {("a",), ("val", "b"), ("train", "c"), ("train", "d", "e")} <= found

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from ir_plugins.cli import main
 from tiny import tiny_options
+
+from ir_plugins.cli import main
 
 from basicsr.utils.logger import initialized_logger
 
@@ -41,10 +42,16 @@ def tree(folder="."):
 def test_train_writes_checkpoints_logs_and_pictures(tiny):
     assert main(["train", "-opt", "tiny.yml"]) == 0
     root = Path("experiments/tiny")
-    assert {path.name for path in (root / "models").iterdir()} == {"net_g_2.pth", "net_g_4.pth", "net_g_latest.pth"}
+    assert {path.name for path in (root / "models").iterdir()} == {
+        "net_g_2.pth",
+        "net_g_4.pth",
+        "net_g_latest.pth",
+    }
     assert {path.name for path in (root / "training_states").iterdir()} == {"2.state", "4.state"}
     assert set(checkpoint(4)) == {"params", "params_ema"}
-    assert any((checkpoint(4)["params"][k] != checkpoint(2)["params"][k]).any() for k in checkpoint(2)["params"])
+    assert any(
+        (checkpoint(4)["params"][k] != checkpoint(2)["params"][k]).any() for k in checkpoint(2)["params"]
+    )
     pictures = sorted((root / "visualization").rglob("*.png"))
     assert [p.name for p in pictures] == [f"{i}_{n}.png" for i in range(3) for n in (2, 4)]
     assert cv2.imread(str(pictures[0])).shape == (14, 18, 3)
@@ -57,11 +64,27 @@ def test_train_writes_checkpoints_logs_and_pictures(tiny):
 
 
 def test_the_ema_is_an_average_of_the_weights(tiny):
-    assert main(["train", "-opt", "tiny.yml", "--force_yml", "train:total_iter=1", "logger:save_checkpoint_freq=1"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "-opt",
+                "tiny.yml",
+                "--force_yml",
+                "train:total_iter=1",
+                "logger:save_checkpoint_freq=1",
+            ]
+        )
+        == 0
+    )
     torch.manual_seed(0)
     saved, key = checkpoint(1), "conv_first.weight"
-    before = (saved["params_ema"][key] - 0.1 * saved["params"][key]) / 0.9  # decay 0.9, started from the same weights
-    assert (saved["params"][key] - before).abs().max() == pytest.approx(1e-3, rel=0.1)  # one Adam step of lr 1e-3
+    before = (
+        saved["params_ema"][key] - 0.1 * saved["params"][key]
+    ) / 0.9  # decay 0.9, started from the same weights
+    assert (saved["params"][key] - before).abs().max() == pytest.approx(
+        1e-3, rel=0.1
+    )  # one Adam step of lr 1e-3
 
 
 def test_auto_resume_goes_on_where_it_stopped(tiny):
@@ -110,7 +133,8 @@ def test_lmdb_and_disk_train_alike(tiny):
     assert main(["train", "-opt", "tiny.yml"]) == 0
     disk, lmdb = checkpoint(4), checkpoint(4, "from_lmdb")
     assert set(disk["params"]) == set(lmdb["params"])
-    # the folder is read in the order the file system gives, so the pictures of a batch differ; their kind does not
+    # the folder is read in the order the file system gives, so the pictures of a batch differ; their kind
+    # does not
     assert all(lmdb["params"][key].isfinite().all() for key in disk["params"])
 
 
@@ -118,7 +142,13 @@ def test_lmdb_and_disk_train_alike(tiny):
 def test_other_networks_train_in_the_same_model(tiny, net):
     options = tiny_options(net)
     options["network_g"] = {
-        "SemanIRUNet": {"type": net, "embed_dim": 4, "depths": [1] * 7, "num_heads": [1] * 7, "window_size": 4},
+        "SemanIRUNet": {
+            "type": net,
+            "embed_dim": 4,
+            "depths": [1] * 7,
+            "num_heads": [1] * 7,
+            "window_size": 4,
+        },
         "EDSR": {"type": net, "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1, "upscale": 2},
     }[net]
     if net == "SemanIRUNet":
@@ -136,7 +166,9 @@ def test_test_restores_and_measures(tiny, capsys):
     pictures = sorted(Path("results/tiny/visualization/val").iterdir())
     assert [p.name for p in pictures] == ["0_tiny.png", "1_tiny.png", "2_tiny.png"]
     # the last validation of the training measured the same weights on the same pictures
-    assert np.array_equal(cv2.imread(str(pictures[1])), cv2.imread("experiments/tiny/visualization/1/1_4.png"))
+    assert np.array_equal(
+        cv2.imread(str(pictures[1])), cv2.imread("experiments/tiny/visualization/1/1_4.png")
+    )
 
 
 KILLED = """
@@ -157,7 +189,9 @@ main(["train", "-opt", "tiny.yml"])
 @pytest.mark.parametrize("count", [2, 5])
 def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
     """Three pictures are validated at iterations 2 and 4; the second of either validation is the last."""
-    status = subprocess.run([sys.executable, "-c", KILLED.format(count=count)], capture_output=True).returncode
+    status = subprocess.run(
+        [sys.executable, "-c", KILLED.format(count=count)], capture_output=True
+    ).returncode
     assert status == -signal.SIGKILL
     iteration = 2 if count == 2 else 4
     assert set(checkpoint(iteration)) == {"params", "params_ema"} and state(iteration)["iter"] == iteration
@@ -168,7 +202,8 @@ def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
     assert state(6)["iter"] == 6 and not list(Path("experiments/tiny").glob("*.part"))
 
 
-# -- the user's mistakes: one line, exit status 2, nothing written ----------------------------------------------------
+# -- the user's mistakes: one line, exit status 2, nothing written
+# ----------------------------------------------------
 
 
 def fails(capsys, *arguments):
@@ -190,13 +225,17 @@ def test_missing_option_file(workplace, capsys):
 
 
 def test_missing_dataset(tiny, capsys):
-    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:train:dataroot_gt=data/nowhere")
+    error = fails(
+        capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:train:dataroot_gt=data/nowhere"
+    )
     assert "datasets:train:dataroot_gt" in error and "data/nowhere" in error
 
 
 def test_empty_dataset(tiny, capsys):
     Path("data/none").mkdir()
-    assert "data/none" in fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:val:dataroot_lq=data/none")
+    assert "data/none" in fails(
+        capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:val:dataroot_lq=data/none"
+    )
 
 
 def test_unpaired_dataset(tiny, capsys):

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def write_pairs(folder: Path, sizes: list[tuple[int, int]], scale: int = 2) -> None:
-    """Random pictures folder/gt/0.png, 1.png, ... of scale times the given sizes, and folder/lq beside them."""
+    """Random pictures folder/lq/0.png, 1.png, ... of the given sizes, and scale times that in folder/gt."""
     generator = np.random.default_rng(0)
     for kind, factor in (("gt", scale), ("lq", 1)):
         (folder / kind).mkdir(parents=True)
@@ -28,8 +28,21 @@ def tiny_options(name: str = "tiny") -> dict:
             "io_backend": {"type": "disk"},
         }
 
-    loader = {"gt_size": 14, "use_hflip": True, "use_rot": True, "num_worker_per_gpu": 2, "batch_size_per_gpu": 2}
-    net = {"type": "SemanIR", "embed_dim": 6, "depths": [2], "num_heads": [2], "window_size": 5, "num_feat": 5}
+    loader = {
+        "gt_size": 14,
+        "use_hflip": True,
+        "use_rot": True,
+        "num_worker_per_gpu": 2,
+        "batch_size_per_gpu": 2,
+    }
+    net = {
+        "type": "SemanIR",
+        "embed_dim": 6,
+        "depths": [2],
+        "num_heads": [2],
+        "window_size": 5,
+        "num_feat": 5,
+    }
     psnr = {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": True}
     return {
         "name": name,

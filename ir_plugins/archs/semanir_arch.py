@@ -7,8 +7,8 @@ head of the columnar net are proved by the published parameter counts; shifts, n
 B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.
 """
 
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Iterable, Sequence
+from typing import Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ CHOICES = {"norm": Norm, "logits": Logits, "similarity": Similarity, "backend": 
 
 class _KeySemanticNet(nn.Module):
     """What both nets have in common: the colour mean, `top_k`, and how stages are made."""
+
+    mean: Tensor
 
     def __init__(
         self,
@@ -260,8 +262,7 @@ class SemanIRUNet(_KeySemanticNet):
 
 
 class Stage(nn.Module):
-    """Layers that share their key semantics, a convolution, and the stage's residual: (B, C, H, W) -> same.
-    """
+    """Layers that share key semantics, a convolution, and around both a residual: (B, C, H, W) -> same."""
 
     def __init__(self, *, dim: int, shifted: Sequence[bool], drop_path: Sequence[float], **layer_options):
         super().__init__()
@@ -274,7 +275,7 @@ class Stage(nn.Module):
     def forward(self, x: Tensor, top_k: int) -> Tensor:
         shared = {}  # once per window partition, from the tokens that enter the stage
         y = x
-        for layer in self.layers:
+        for layer in cast(Iterable[Layer], self.layers):
             if layer.attn.shifted not in shared:
                 shared[layer.attn.shifted] = layer.attn.share(x, top_k)
             y = layer(y, shared[layer.attn.shifted])

@@ -10,7 +10,7 @@ from typing import Any
 
 import lmdb
 
-from ..compat import _environment
+from ..compat import lmdb_environment
 from ..errors import UserError
 from .files import (
     Broken,
@@ -27,8 +27,10 @@ from .files import (
 GT, LQ = "dataroot_gt", "dataroot_lq"
 
 
-def check_dataset(name: str, opt: Mapping[str, Any]) -> None:
+def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     """Raise UserError, naming the option and the path, if BasicSR could not train or test on this dataset.
+
+    Returns the number of images, None where this dataset's type lists them in a way of its own.
 
     name: where the block is, such as "datasets:train"; opt: the block with `phase` and `scale` filled in.
 
@@ -47,15 +49,18 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> None:
         raise UserError(f"{name}:gt_size: {opt['gt_size']} is no multiple of scale {_scale(opt)}; take one")
     # video clips lie in folders of folders, and `meta_info` lists its pairs in another way
     if "num_frame" in opt or opt.get("meta_info") is not None:
-        return
+        return None
 
     paired = GT in roots and LQ in roots
+    count = None
     together = [{GT: roots[GT], LQ: roots[LQ]}] if paired else [{key: root} for key, root in roots.items()]
     for folders in together:
         names = _lmdb_keys(name, folders) if backend == "lmdb" else _file_names(name, folders, opt)
         looks = {key: _looks(f"{name}:{key}", root, names[key], backend) for key, root in folders.items()}
+        count = len(looks[next(iter(folders))])
         if paired:
             _check_sizes(name, opt, names[GT], looks[GT], looks[LQ])
+    return count
 
 
 def _backend(name: str, opt: Mapping[str, Any]) -> str:
@@ -190,7 +195,7 @@ def _open(where: str, root: str) -> Any:
     try:
         # by way of compat, since a dataset of this process may have it open, and opening twice is an error
         options = {"readonly": True, "lock": False, "readahead": False}
-        environment = _environment(os.path.realpath(root), options)
+        environment = lmdb_environment(os.path.realpath(root), options)
     except lmdb.Error as error:
         raise UserError(f"{where}: {root} cannot be opened ({error}); make it again") from None
     size, page = Path(root, "data.mdb").stat().st_size, environment.stat()["psize"]

@@ -3,6 +3,7 @@
 G windows (of all pictures of a batch), N tokens of a window, C channels, n heads of d channels, k kept keys
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor
 Similarity = Literal["dot", "cosine"]
 Backend = Literal["auto", "gather", "softmax", "sdpa"]
 
-# A chunk of windows holds this many logits at most (or is one window): what the last-level cache likes on the
-# CPU, what keeps all multiprocessors busy on a GPU.
-CHUNK_LOGITS = {"cpu": 1 << 23, "cuda": 1 << 27}
+# Work goes in chunks of at most so many logits (or of one window and head): what stays in a CPU core's cache,
+# what keeps all multiprocessors of a GPU busy.
+CHUNK_LOGITS = {"cpu": 1 << 20, "cuda": 1 << 27}
 
 
 def build_dictionary(
@@ -35,8 +36,8 @@ def build_dictionary(
         tokens = tokens.float()
         if similarity == "cosine":
             tokens = F.normalize(tokens, dim=-1)
-        for part in _chunks(groups, count * count, tokens.device):
-            valid = None if labels is None else _same_label(labels, part, groups)
+        for part in _chunks(groups, max(1, _limit(tokens.device) // count**2)):
+            valid = None if labels is None else _same_label(labels, part)
             mask[part] = _keep(tokens[part], top_k, valid)
     return mask
 
@@ -54,8 +55,8 @@ def _keep(tokens: Tensor, top_k: int, valid: Tensor | None) -> Tensor:
     return mask if valid is None else mask & valid
 
 
-def _same_label(labels: Tensor, part: slice, groups: int) -> Tensor:
-    labels = labels[torch.arange(part.start, min(part.stop, groups), device=labels.device) % labels.shape[0]]
+def _same_label(labels: Tensor, part: slice) -> Tensor:
+    labels = labels[torch.arange(part.start, part.stop, device=labels.device) % labels.shape[0]]
     return labels[:, :, None] == labels[:, None, :]
 
 
@@ -116,11 +117,9 @@ class _ChunkedAttention(torch.autograd.Function):
         out = torch.empty_like(v)
         # fused kernels want rows of a multiple of 8 numbers: required on the GPU, 10 % on the CPU
         padded = [F.pad(t, (0, -dim % 8)) for t in (q, k, v)]
-        buffer = None
-        for part in _chunks(q.shape[0], bias.numel(), q.device):
-            buffer = _added(bias, dictionary, part, buffer)
+        for part, added in _masked_biases(bias, dictionary, q.shape[0]):
             chunk = (t[part] for t in padded)
-            out[part] = F.scaled_dot_product_attention(*chunk, attn_mask=buffer, scale=1.0)[..., :dim]
+            out[part] = F.scaled_dot_product_attention(*chunk, attn_mask=added, scale=1.0)[..., :dim]
         ctx.save_for_backward(q, k, v, bias, dictionary, out)
         return out
 
@@ -129,10 +128,8 @@ class _ChunkedAttention(torch.autograd.Function):
         q, k, v, bias, dictionary, out = ctx.saved_tensors
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         grad_bias = torch.zeros_like(bias, dtype=torch.promote_types(bias.dtype, torch.float32))
-        buffer = None
-        for part in _chunks(q.shape[0], bias.numel(), q.device):
-            buffer = _added(bias, dictionary, part, buffer)
-            weight = (q[part] @ k[part].mT).add_(buffer).softmax(-1)
+        for part, added in _masked_biases(bias, dictionary, q.shape[0]):
+            weight = (q[part] @ k[part].mT).add_(added).softmax(-1)
             grad_v[part] = weight.mT @ grad_out[part]
             # gradient of softmax: w (g - sum w g), and sum w g is the inner product of output and its
             # gradient
@@ -140,28 +137,38 @@ class _ChunkedAttention(torch.autograd.Function):
             grad_logits = (grad_out[part] @ v[part].mT).sub_(inner).mul_(weight)
             grad_q[part] = grad_logits @ k[part]
             grad_k[part] = grad_logits.mT @ q[part]
-            grad_bias += grad_logits.sum(0, dtype=grad_bias.dtype)
+            grad_bias[part[1]] += grad_logits.sum(0, dtype=grad_bias.dtype)
         return grad_q, grad_k, grad_v, grad_bias.to(bias.dtype), None
 
 
-def _added(bias: Tensor, dictionary: Tensor | None, part: slice, buffer: Tensor | None) -> Tensor:
-    """Bias (n, N, N) and a chunk of the dictionary as one additive mask (g, n, N, N), in `buffer` where it
-    fits.
+def _masked_biases(
+    bias: Tensor, dictionary: Tensor | None, groups: int
+) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Chunk after chunk of windows and heads: where it lies in (G, n), and bias and dictionary as one
+    additive mask.
+
+    The mask (g, heads, N, N) lives in one buffer that the next chunk overwrites.
     """
-    if dictionary is None:
-        return bias[None]
-    chosen = dictionary[part]
-    # adding 0 or -inf per window is vectorised on the CPU, masked_fill and where over all heads are not
-    allowed = torch.where(chosen, bias.new_zeros(()), bias.new_full((), -torch.inf))  # (g, N, N)
-    shape = (len(chosen), *bias.shape)
-    if buffer is None or buffer.shape != shape:
-        count = bias.shape[-1]
-        buffer = bias.new_empty(*shape[:-1], count + -count % 8)[
-            ..., :count
-        ]  # rows aligned for the GPU's kernels
-    return torch.add(bias, allowed[:, None], out=buffer)
+    heads, count, _ = bias.shape
+    limit = _limit(bias.device)
+    window_step = max(1, limit // bias.numel())
+    head_step = min(heads, max(1, limit // count**2))
+    # rows that begin on a multiple of 8 numbers, as the GPU's kernels want them
+    buffer = bias.new_empty(window_step, head_step, count, count + -count % 8)[..., :count]
+    for windows in _chunks(groups, window_step):
+        if dictionary is None:
+            yield from (((windows, some), bias[None, some]) for some in _chunks(heads, head_step))
+            continue
+        # adding 0 or -inf is vectorised on the CPU, masked_fill or where over all heads is not
+        allowed = torch.where(dictionary[windows], bias.new_zeros(()), bias.new_full((), -torch.inf))
+        for some in _chunks(heads, head_step):
+            out = buffer[: len(allowed), : some.stop - some.start]
+            yield (windows, some), torch.add(bias[some], allowed[:, None], out=out)
 
 
-def _chunks(groups: int, logits_per_group: int, device: torch.device) -> list[slice]:
-    step = max(1, CHUNK_LOGITS.get(device.type, CHUNK_LOGITS["cpu"]) // logits_per_group)
-    return [slice(start, start + step) for start in range(0, groups, step)]
+def _limit(device: torch.device) -> int:
+    return CHUNK_LOGITS.get(device.type, CHUNK_LOGITS["cpu"])
+
+
+def _chunks(length: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]

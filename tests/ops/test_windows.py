@@ -33,7 +33,9 @@ def test_a_shifted_window_starts_half_a_window_later():
 @pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 def test_regions_part_what_is_not_adjacent(size, shifted):
-    """Two tokens of a window share a label just if they come from the picture and lie less than a window apart."""
+    """Two tokens of a window share a label just if they come from the picture and lie less than a window
+    apart.
+    """
     grid = window_grid(size, 7, shifted)
     position = (
         torch.stack(torch.meshgrid(*map(torch.arange, size), indexing="ij")).float() + 1
