@@ -1,6 +1,7 @@
 """`basicsr list`: what can be named in an option file."""
 
 import inspect
+import textwrap
 from collections.abc import Callable
 
 from basicsr.utils.registry import (
@@ -42,4 +43,4 @@ def _origin(item: Callable) -> str:
 
 def _summary(item: Callable) -> str:
     paragraph = (inspect.getdoc(item) or "").partition("\n\n")[0]
-    return " ".join(paragraph.split())[:100]
+    return textwrap.shorten(paragraph, 100, placeholder=" ...")

@@ -1,6 +1,5 @@
 """`basicsr profile`: what a network costs."""
 
-import resource
 import statistics
 import sys
 import time
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from basicsr.archs import build_network
 
+from .errors import UserError
 from .options import Options
 
 RUNS = 5
@@ -28,9 +28,11 @@ def profile(options: Options, size: tuple[int, int]) -> str:
     """Parameters, MACs, latency and peak memory of network_g's forward on one H x W picture, as a small
     table.
     """
+    if min(size) < 1:
+        raise UserError(f"--size {size[0]} {size[1]}: a picture has at least one pixel each way")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = build_network(options["network_g"]).eval().to(device)
-    x = torch.rand(1, options["network_g"].get("in_chans", 3), *size, device=device)
+    x = torch.rand(1, _in_channels(options["network_g"]), *size, device=device)
     seconds = []
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:
@@ -51,6 +53,11 @@ def profile(options: Options, size: tuple[int, int]) -> str:
         "peak memory": f"{(peak - before) / 2**20:.0f} MiB above the weights and the input",
     }
     return "\n".join(f"{name:12} {value}" for name, value in rows.items())
+
+
+def _in_channels(network: Options) -> int:
+    names = ("in_chans", "inp_channels", "num_in_ch")  # ours and Swin's, Restormer's, BasicSR's
+    return next((network[name] for name in names if name in network), 3)
 
 
 def _count(net: nn.Module) -> int:
@@ -74,6 +81,8 @@ def _memory(device: torch.device, reset: bool = False) -> int:
             Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
+    import resource  # POSIX only
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -116,7 +116,11 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
             yield from _call_problems(("train", name), block, SCHEDULERS, given={"optimizer", "last_epoch"})
         elif name.endswith("_opt"):
             yield from _call_problems(("train", name), block, entries(LOSS_REGISTRY))
-    for name, block in ((options.get("val") or {}).get("metrics") or {}).items():
+    metrics = (options.get("val") or {}).get("metrics")
+    if not _is_block(metrics):
+        yield Problem(("val", "metrics"), "must be a block of keys")
+        metrics = None
+    for name, block in (metrics or {}).items():
         given = {"img", "img2", "better"}
         yield from _call_problems(
             ("val", "metrics", name), block, entries(METRIC_REGISTRY), given, extra={"better"}
@@ -186,7 +190,7 @@ def _call_problems(
     if not _is_block(block):
         yield Problem(keys, "must be a block of keys")
         return
-    target = callables.get(block.get("type"))
+    target = callables.get(str(block.get("type")))
     if target is None:
         yield _unknown((*keys, "type"), block.get("type"), callables)
         return
@@ -235,7 +239,7 @@ def entries(registry: Registry) -> dict[str, Callable]:
 
 def _registered(registry: Registry, name: Any) -> Any:
     # not registry.get, which prints a line about a suffix whenever a name is missing
-    return entries(registry).get(name) or entries(registry).get(f"{name}_basicsr")
+    return entries(registry).get(str(name)) or entries(registry).get(f"{name}_basicsr")
 
 
 def _is_block(value: Any) -> bool:

@@ -111,7 +111,7 @@ def _load_resume_state(opt: Options) -> dict[str, Any] | None:
     path = opt["path"]["resume_state"]
     if opt["auto_resume"]:
         states = Path(opt["path"]["training_states"]).glob("*.state")
-        path = max(states, key=lambda file: int(file.stem), default=None)
+        path = max((f for f in states if f.stem.isdigit()), key=lambda file: int(file.stem), default=None)
     if path is None:
         return None
     opt["path"]["resume_state"] = str(path)

@@ -66,6 +66,12 @@ def test_profile_counts_parameters_and_macs(workplace, capsys):
     assert float(rows["latency"].split()[0]) > 0
 
 
+def test_profile_wants_a_picture(workplace, capsys):
+    Path("o.yml").write_text(yaml.safe_dump(tiny_options()))
+    assert main(["profile", "-opt", "o.yml", "--size", "0", "5"]) == 2
+    assert "--size 0 5: a picture has at least one pixel" in capsys.readouterr().err
+
+
 def test_profile_counts_the_fused_attention(workplace, capsys):
     """14 x 14 tokens in windows of 7: two products of N x N x C per window are part of the total."""
     import torch

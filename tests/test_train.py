@@ -202,6 +202,18 @@ def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
     assert state(6)["iter"] == 6 and not list(Path("experiments/tiny").glob("*.part"))
 
 
+def test_spawned_workers_meet_a_repaired_basicsr(tiny):
+    """The console script and `python -m` alike: what spawns a worker unpickles BasicSR's own dataset class."""
+    Path("sitecustomize.py").write_text("import multiprocessing\nmultiprocessing.set_start_method('spawn')\n")
+    overrides = ["--force_yml", "train:total_iter=1", "datasets:train:num_worker_per_gpu=1"]
+    command = [sys.executable, "-m", "ir_plugins", "train", "-opt", "tiny.yml", *overrides]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(tiny.parent)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path("experiments/tiny/models/net_g_latest.pth").exists()
+
+
 # -- the user's mistakes: one line, exit status 2, nothing written
 # ----------------------------------------------------
 

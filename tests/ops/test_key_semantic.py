@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ir_plugins.ops import key_semantic
 from ir_plugins.ops.key_semantic import build_dictionary, key_semantic_attention
@@ -124,6 +125,38 @@ def test_half_precision_stays_close(backend):
     got = key_semantic_attention(*(t.bfloat16() for t in leaves), dictionary(), backend=backend)
     assert got.dtype == torch.bfloat16
     torch.testing.assert_close(got.float(), expected, rtol=0.05, atol=0.05)
+
+
+class Largest(TorchDispatchMode):
+    """Records the size of the largest tensor that any operation makes."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **kwargs or {})
+        made = [
+            t
+            for t in (result if isinstance(result, tuple | list) else [result])
+            if isinstance(t, torch.Tensor)
+        ]
+        self.numel = max([self.numel, *(t.numel() for t in made)])
+        return result
+
+
+def test_memory_is_bounded_by_the_chunk(monkeypatch):
+    """However many windows: no tensor is larger than a chunk of logits or what the caller holds anyway."""
+    chunk = 2 * HEADS * TOKENS**2
+    monkeypatch.setitem(key_semantic.CHUNK_LOGITS, "cpu", chunk)
+    windows = 24
+    leaves = [torch.randn(windows, HEADS, TOKENS, DIM, requires_grad=True) for _ in range(3)]
+    bias = torch.randn(HEADS, TOKENS, TOKENS, requires_grad=True)
+    mask = build_dictionary(torch.randn(windows, TOKENS, 3), 11)
+    padded_rows = windows * HEADS * TOKENS * (DIM + -DIM % 8)
+    for backend, bounded in (("sdpa", True), ("softmax", False), ("gather", False)):
+        with Largest() as largest:
+            out = key_semantic_attention(*leaves, bias, mask, backend=backend)
+            torch.autograd.grad(out.sum(), [*leaves, bias])
+        assert (largest.numel <= max(chunk * 24 // TOKENS, padded_rows)) == bounded, (backend, largest.numel)
 
 
 def test_unknown_backend_is_named():
