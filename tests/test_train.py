@@ -203,7 +203,7 @@ def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
 
 
 def test_spawned_workers_meet_a_repaired_basicsr(tiny):
-    """The console script and `python -m` alike: what spawns a worker unpickles BasicSR's own dataset class."""
+    """A spawned worker of `python -m ir_plugins` unpickles BasicSR's own dataset class."""
     Path("sitecustomize.py").write_text("import multiprocessing\nmultiprocessing.set_start_method('spawn')\n")
     overrides = ["--force_yml", "train:total_iter=1", "datasets:train:num_worker_per_gpu=1"]
     command = [sys.executable, "-m", "ir_plugins", "train", "-opt", "tiny.yml", *overrides]
