@@ -9,8 +9,9 @@ import ast
 import difflib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import torch
 
@@ -198,12 +199,41 @@ def _call_problems(
     known = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - set(given)
     if all(p.kind != p.VAR_KEYWORD for p in parameters) or extra:
         yield from _unknown_keys(block, keys, known | {"type"} | set(extra))
+    for p in parameters:
+        if p.name in block and p.name in known and not _fits(block[p.name], p.annotation):
+            yield Problem((*keys, p.name), f"is {block[p.name]!r}; expected {_kind(p.annotation)}")
     needed = [p.name for p in parameters if p.default is p.empty and p.name in known]
     yield from (
         Problem((*keys, name), f"is missing; {block['type']} needs it")
         for name in needed
         if name not in block
     )
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a YAML value is of the annotated kind; what is not annotated, or in another way, fits."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Sequence:
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if origin is UnionType:
+        return any(_fits(value, kind) for kind in inner)
+    if origin is Literal:
+        return value in inner
+    if annotation in (int, float) and isinstance(value, bool):
+        return False
+    if annotation is float:
+        return isinstance(value, int | float)
+    return isinstance(value, annotation) if annotation in (int, bool, str, NoneType) else True
+
+
+def _kind(annotation: Any) -> str:
+    """An annotation in words: int, a list of int, one of alternate, none."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is Sequence:
+        return f"a list of {_kind(inner[0])}"
+    if get_origin(annotation) is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def _wrong_numbers(block: Options, keys: Keys) -> Iterator[Problem]:

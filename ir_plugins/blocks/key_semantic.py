@@ -46,7 +46,10 @@ class KeySemanticAttention(nn.Module):
     ):
         super().__init__()
         if dim % num_heads:
-            raise ValueError(f"num_heads={num_heads} does not divide the {dim} channels of this stage")
+            raise ValueError(
+                f"num_heads={num_heads} does not divide the {dim} channels of its stage; "
+                "take a divisor, or another embed_dim"
+            )
         self.num_heads, self.window_size, self.shifted = num_heads, window_size, shifted
         self.similarity: Similarity = similarity
         self.backend: Backend = backend
