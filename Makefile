@@ -38,7 +38,7 @@ test-all: venv
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@test -x $(BIN)/pyright || $(BIN)/python -m pip install -q -c constraints.txt ".[lint]"
+	@test -x $(BIN)/pyright || $(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e ".[lint]"
 	$(BIN)/pyright
 
 bench: venv

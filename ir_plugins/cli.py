@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from . import schema
 from .data.lmdb import write_lmdb
 from .errors import UserError
-from .listing import KINDS, table
+from .listing import KINDS, describe, table
 from .options import Options, read_options
 from .profiling import profile
 from .test import test
@@ -24,8 +24,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"basicsr {arguments.command}: error: {_message(error)}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `basicsr list archs | head`
+        sys.stdout = None
+    except OSError as error:
+        if getattr(arguments, "debug", False):
+            raise
+        print(f"basicsr {arguments.command}: error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print(f"basicsr {arguments.command}: interrupted", file=sys.stderr)
+        # on a line of its own, below a progress bar
+        print(f"\nbasicsr {arguments.command}: interrupted", file=sys.stderr)
         return 130
     return 0
 
@@ -65,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("list", _list, "what can be named in an option file")
     sub.add_argument("kind", choices=tuple(KINDS))
+    sub.add_argument("name", nargs="?", help="tell this one's arguments and documentation")
 
     sub = command("profile", _profile, "parameters, MACs, latency and peak memory of network_g")
     _add_option_file(sub)
@@ -77,7 +86,11 @@ def _parser() -> argparse.ArgumentParser:
 def _add_option_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-opt", required=True, metavar="FILE", help="option file (YAML)")
     parser.add_argument(
-        "--force_yml", nargs="+", metavar="K:K=V", help="override options, e.g. train:total_iter=1000"
+        "--force_yml",
+        nargs="+",
+        action="extend",
+        metavar="K:K=V",
+        help="override options, e.g. train:total_iter=1000",
     )
 
 
@@ -88,11 +101,11 @@ def _lmdb(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     _checked_options(arguments)
-    print(f"{arguments.opt}: ok")
+    print(f"{arguments.opt}: ok (data and weights are not looked at)")
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    print(table(arguments.kind))
+    print(describe(arguments.kind, arguments.name) if arguments.name else table(arguments.kind))
 
 
 def _profile(arguments: argparse.Namespace) -> None:
@@ -101,7 +114,7 @@ def _profile(arguments: argparse.Namespace) -> None:
 
 def _checked_options(arguments: argparse.Namespace) -> Options:
     options = read_options(arguments.opt, arguments.force_yml)
-    schema.check(options, arguments.opt, is_train="train" in options)
+    schema.check(options, arguments.opt, is_train="train" in options, force=arguments.force_yml)
     return options
 
 

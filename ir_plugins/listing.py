@@ -13,6 +13,7 @@ from basicsr.utils.registry import (
 )
 
 from .blocks import ATTENTIONS, FEED_FORWARDS
+from .errors import UserError
 from .schema import SCHEDULERS, entries, optimizers
 
 KINDS: dict[str, Callable[[], dict[str, Callable]]] = {
@@ -35,6 +36,19 @@ def table(kind: str) -> str:
     return "\n".join(
         f"{name:{width}}  {_origin(item):10}  {_summary(item)}" for name, item in sorted(found.items())
     )
+
+
+def describe(kind: str, name: str) -> str:
+    """One item's arguments, a line each, and its documentation.  Raises UserError where there is no such
+    name.
+    """
+    item = KINDS[kind]().get(name)
+    if item is None:
+        raise UserError(f"{kind} has no '{name}'; `basicsr list {kind}` names them")
+    arguments = [str(p) for p in inspect.signature(item).parameters.values()]
+    return "\n".join(
+        [name, *(f"  {argument}" for argument in arguments), "", inspect.getdoc(item) or ""]
+    ).rstrip()
 
 
 def _origin(item: Callable) -> str:

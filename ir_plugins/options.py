@@ -5,6 +5,7 @@ BasicSR's own parser starts distributed training before it looks at the file, ev
 `schema.py`.
 """
 
+import json
 import random
 import re
 from pathlib import Path
@@ -24,12 +25,17 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.tag != "tag:yaml.org,2002:str":
+                self._refuse("a key must be a word", key)
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key.value}' is given twice", key.start_mark
-                )
+                self._refuse(f"key '{key.value}' is given twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def _refuse(self, text: str, node: yaml.Node) -> None:
+        raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
 
 
 _Loader.add_implicit_resolver(
@@ -41,10 +47,13 @@ def read_options(path: str, force: list[str] | None = None) -> Options:
     """Read an option file and apply `K:K=V` overrides.  Raises UserError naming file and line."""
     try:
         options = yaml.load(_read_text(path), _Loader)
+        json.dumps(options, default=str)  # refuses a block that contains itself
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
         raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    except (ValueError, RecursionError) as error:  # !!int abc, for example
+        raise UserError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(options, dict):
         raise UserError(f"{path}: an option file is a mapping of keys to values, this one is not")
     for entry in force or []:
@@ -91,7 +100,9 @@ def complete(options: Options, *, is_train: bool, auto_resume: bool = False, deb
 
     logger = {"print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": False}
     options["logger"] = logger | (options.get("logger") or {})
-    if options.get("val") is not None or not is_train:
+    if options.get("val") is None:
+        options.pop("val", None)
+    if "val" in options or not is_train:
         val = {"val_freq": options["logger"]["save_checkpoint_freq"], "save_img": False, "suffix": None}
         options["val"] = val | (options.get("val") or {})
     if debug:
@@ -108,13 +119,13 @@ def _paths(options: Options, is_train: bool) -> Options:
         if isinstance(value, str) and ("resume_state" in key or "pretrain_network" in key):
             given[key] = str(Path(value).expanduser())
     if not is_train:
-        root = Path(given.get("results_root") or Path(options["root_path"], "results", options["name"]))
+        root = Path(options["root_path"], "results", options["name"])
         return given | {
             "results_root": str(root),
             "log": str(root),
             "visualization": str(root / "visualization"),
         }
-    root = Path(given.get("experiments_root") or Path(options["root_path"], "experiments", options["name"]))
+    root = Path(options["root_path"], "experiments", options["name"])
     folders = {name: str(root / name) for name in ("models", "training_states", "visualization")}
     return given | {"experiments_root": str(root), "log": str(root)} | folders
 

@@ -10,6 +10,7 @@ from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info, init_dist
 
 from . import schema
+from .checkpoints import check_fits, read_weights
 from .data.checks import check_dataset
 from .errors import UserError
 from .options import Options, complete, read_options
@@ -22,7 +23,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     Raises UserError with one line per problem.
     """
     options = read_options(arguments.opt, arguments.force_yml)
-    schema.check(options, arguments.opt, is_train=is_train)
+    schema.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
     options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)
     if not is_train:
         # the training data plays no part in a test, so a training file serves for testing too
@@ -30,7 +31,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
         if not options["datasets"]:
             raise UserError(f"{arguments.opt}: datasets: nothing to test on; add a block test_1 or val")
     _check_devices(options, arguments.launcher)
-    _check_weights(options, arguments.opt)
+    check_weights(options, arguments.opt)
     counts = {phase: check_dataset(f"datasets:{phase}", data) for phase, data in options["datasets"].items()}
 
     options["dist"] = arguments.launcher != "none"
@@ -60,15 +61,23 @@ def _check_devices(options: Options, launcher: str) -> None:
     wanted, there = options["num_gpu"], torch.cuda.device_count()
     if launcher != "none" and there == 0:
         raise UserError(f"--launcher {launcher}: no GPU is visible; on a CPU leave --launcher out")
+    if there == 0 and options["datasets"].get("train", {}).get("prefetch_mode") == "cuda":
+        raise UserError("datasets:train:prefetch_mode: cuda needs a GPU, and none is visible; use ~")
     if launcher == "none" and wanted > there:
         found = f"only {there} visible" if there else "no GPU is visible"
         raise UserError(f"num_gpu: {wanted}, but {found}; use --force_yml num_gpu={there} or num_gpu=auto")
 
 
-def _check_weights(options: Options, path: str) -> None:
+def check_weights(options: Options, path: str) -> None:
+    """Raise UserError, naming `path`, where the first weights are missing, damaged or of another network."""
     paths = options["path"]
     for key, value in paths.items():
         if key.startswith("pretrain_network") and value is not None and not Path(value).is_file():
             raise UserError(f"{path}: path:{key}: no such file: {value}")
+        if key == "pretrain_network_g" and value is not None:
+            weights = read_weights(value, paths.get("param_key_g", "params"))
+            net = schema.build_on_meta(options["network_g"])
+            if net is not None and paths.get("strict_load_g", True):
+                check_fits(value, weights, net)
     if not options["is_train"] and not paths.get("pretrain_network_g"):
         raise UserError(f"{path}: path:pretrain_network_g: no weights to test; name a net_g_*.pth")

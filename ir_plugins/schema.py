@@ -7,15 +7,20 @@ as they are registered.
 
 import ast
 import difflib
+import importlib.util
 import inspect
+import math
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import torch
+from torch import nn
 
 from basicsr.models import lr_scheduler
+from basicsr.models.base_model import BaseModel
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
@@ -25,6 +30,7 @@ from basicsr.utils.registry import (
     Registry,
 )
 
+from . import rehearsal
 from .errors import UserError
 from .options import Options, locate
 
@@ -42,7 +48,7 @@ DATASET |= {
     "persistent_workers",
 }
 BLOCKS: dict[str, set[str]] = {
-    "path": {"resume_state", "ignore_resume_networks", "experiments_root", "results_root"},
+    "path": {"resume_state", "ignore_resume_networks"},
     "train": {"total_iter", "warmup_iter"},
     "val": {"val_freq", "save_img", "pbar", "suffix", "metrics"},
     "logger": {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"},
@@ -55,7 +61,8 @@ SCHEDULERS: dict[str, Callable] = {
     "CosineAnnealingRestartLR": lr_scheduler.CosineAnnealingRestartLR,
 }
 LEAST = {"scale": 1, "total_iter": 1, "val_freq": 1, "print_freq": 1, "save_checkpoint_freq": 1, "gt_size": 1}
-LEAST |= {"batch_size_per_gpu": 1, "num_worker_per_gpu": 0, "num_gpu": 0, "dataset_enlarge_ratio": 1}
+LEAST |= {"batch_size_per_gpu": 1, "num_worker_per_gpu": 0, "num_gpu": 0, "crop_border": 0, "manual_seed": 0}
+BELOW = {"ema_decay": 1.0, "dataset_enlarge_ratio": 1e9, "lr": 1e9}  # from 0, fractions allowed
 
 
 class Problem(NamedTuple):
@@ -63,12 +70,31 @@ class Problem(NamedTuple):
     text: str
 
 
-def check(options: Options, path: str, *, is_train: bool) -> None:
-    """Raise UserError with one line per problem, "file:line: block:key: what and how to mend it"."""
+def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] | None = None) -> None:
+    """Raise UserError with one line per problem, "file:line: block:key: what and how to mend it".
+
+    force: the `K:K=V` overrides that are already in the options; a problem of theirs stands in no line of the
+    file.
+    """
     problems = list(dict.fromkeys(_problems(options, is_train)))
+    if not problems:
+        tried = optimizers(), SCHEDULERS, entries(LOSS_REGISTRY), entries(METRIC_REGISTRY)
+        problems = [Problem(*failure) for failure in rehearsal.failures(options, *tried)]
+    forced = {entry.partition("=")[0] for entry in force or []}
     if problems:
-        lines = (f"{locate(path, keys)}: {':'.join(keys)}: {text}" for keys, text in problems)
+        named = ((":".join(keys), keys, text) for keys, text in problems)
+        lines = (f"{'--force_yml' if n in forced else locate(path, k)}: {n}: {text}" for n, k, text in named)
         raise UserError("\n".join(lines))
+
+
+def build_on_meta(network: Options) -> nn.Module | None:
+    """The network without memory; None where a foreign net computes with numbers while it is built."""
+    arguments = {key: value for key, value in network.items() if key != "type"}
+    try:
+        with torch.device("meta"):
+            return entries(ARCH_REGISTRY)[network["type"]](**arguments)
+    except (NotImplementedError, RuntimeError):
+        return None
 
 
 def optimizers() -> dict[str, Callable]:
@@ -82,6 +108,7 @@ def optimizers() -> dict[str, Callable]:
 def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     needed = ["name", "model_type", "datasets", "network_g", *(["train"] if is_train else [])]
     yield from (Problem((key,), "is missing") for key in needed if options.get(key) is None)
+    yield from _wrong_names(options)
     blocks = ["datasets", *BLOCKS, *(key for key in options if key.startswith("network_"))]
     yield from (
         Problem((key,), "must be a block of keys") for key in blocks if not _is_block(options.get(key, {}))
@@ -94,28 +121,39 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
         yield _unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
     read = _keys_read(model) if model else set()
     networks = [key for key in options if key.startswith("network_")]
+    if is_train and ("network_d",) in read and not options.get("network_d"):
+        yield Problem(("network_d",), f"is missing; {options['model_type']} needs it")
     yield from _unknown_keys(options, (), TOP | set(networks) | {keys[0] for keys in read})
-    for block, known in BLOCKS.items():
+    for block, known in BLOCKS.items() if model else ():
         known = known | {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
         if block == "path":
             known = known | {prefix + name for prefix in NETWORK_PATHS for name in networks}
             known |= {prefix + name.removeprefix("network_") for prefix in NETWORK_PATHS for name in networks}
         yield from _unknown_keys(options.get(block) or {}, (block,), known)
+    if _value(options, "logger", "wandb", "project"):
+        if importlib.util.find_spec("wandb") is None:
+            yield Problem(
+                ("logger", "wandb"), "needs the package wandb: pip install wandb, or set project: ~"
+            )
+        if not _value(options, "logger", "use_tb_logger"):
+            yield Problem(("logger", "wandb"), "mirrors tensorboard; set use_tb_logger: true beside it")
 
-    if is_train and "train" not in (options.get("datasets") or {"train"}):
+    if is_train and "train" not in (options.get("datasets") or {}):
         yield Problem(("datasets",), "has no block train")
     for phase, dataset in (options.get("datasets") or {}).items():
         yield from _dataset_problems(("datasets", phase), dataset, is_train)
+    yield from _channel_problems(options)
     for name in networks:
         yield from _network_problems((name,), options[name] or {}, options.get("scale"))
+    if is_train:
+        yield from _train_problems(options.get("train") or {}, model)
     for name, block in (options.get("train") or {}).items():
-        if not _is_block(block) or block is None:
-            continue
         if name.startswith("optim_"):
             yield from _call_problems(("train", name), block, optimizers(), given={"params"})
         elif name == "scheduler":
+            yield from _period_problems(block, options["train"])
             yield from _call_problems(("train", name), block, SCHEDULERS, given={"optimizer", "last_epoch"})
-        elif name.endswith("_opt"):
+        elif name.endswith("_opt") and block is not None:
             yield from _call_problems(("train", name), block, entries(LOSS_REGISTRY))
     metrics = (options.get("val") or {}).get("metrics")
     if not _is_block(metrics):
@@ -126,6 +164,64 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
         yield from _call_problems(
             ("val", "metrics", name), block, entries(METRIC_REGISTRY), given, extra={"better"}
         )
+
+
+def _wrong_names(options: Options) -> Iterator[Problem]:
+    """Names become folders and files: none may lead out of the folder that it is for."""
+    names: dict[Keys, Any] = {
+        ("name",): options.get("name"),
+        ("val", "suffix"): _value(options, "val", "suffix"),
+    }
+    datasets = options.get("datasets")
+    for phase in datasets if isinstance(datasets, dict) else ():
+        names["datasets", phase, "name"] = _value(datasets, phase, "name")
+    for keys, name in names.items():
+        if name is not None and not (
+            isinstance(name, str) and re.fullmatch(r"(?!\.*$)[^/\\\x00-\x1f]{1,100}", name)
+        ):
+            yield Problem(
+                keys, f"is {name!r}; expected a word that can name a folder: no slash, not only dots"
+            )
+
+
+def _value(block: Any, *keys: str) -> Any:
+    for key in keys:
+        block = block.get(key) if isinstance(block, dict) else None
+    return block
+
+
+def _train_problems(train: Options, model: Any) -> Iterator[Problem]:
+    for key in ("total_iter", "optim_g", "scheduler"):
+        if train.get(key) is None:
+            yield Problem(("train", key), "is missing")
+    if not train.get("pixel_opt") and not train.get("perceptual_opt"):
+        yield Problem(("train", "pixel_opt"), "is missing: there is no loss to train with")
+    optimizer = _value(train, "optim_g", "type")
+    if model and model.get_optimizer is BaseModel.get_optimizer and optimizer != "Adam":
+        text = f"is {optimizer}, but {model.__name__} knows Adam only; model_type RestorationModel knows all"
+        yield Problem(("train", "optim_g", "type"), text)
+
+
+def _period_problems(scheduler: Any, train: Options) -> Iterator[Problem]:
+    periods, total_iter = _value(scheduler, "periods"), train.get("total_iter")
+    if _fits(periods, Sequence[int]) and isinstance(total_iter, int) and sum(periods) < total_iter:
+        text = (
+            f"sum to {sum(periods)}, but total_iter is {total_iter}; past their end there is no learning rate"
+        )
+        yield Problem(("train", "scheduler", "periods"), f"{text}: make them as long")
+
+
+def _channel_problems(options: Options) -> Iterator[Problem]:
+    """BasicSR's paired dataset gives three channels, gray tripled; one where it is told `color: y`."""
+    wanted = (options.get("network_g") or {}).get("in_chans")
+    for phase, dataset in (options.get("datasets") or {}).items():
+        if wanted is None or not _is_block(dataset) or (dataset or {}).get("type") != "PairedImageDataset":
+            continue
+        given = 1 if dataset.get("color") == "y" else 3
+        if given != wanted:
+            text = f"is {wanted}, but datasets:{phase} gives {given} channels; "
+            text += "3 is colour (gray is tripled), 1 is luma (color: y in the dataset)"
+            yield Problem(("network_g", "in_chans"), text)
 
 
 def _dataset_problems(keys: Keys, dataset: Any, is_train: bool) -> Iterator[Problem]:
@@ -144,13 +240,20 @@ def _dataset_problems(keys: Keys, dataset: Any, is_train: bool) -> Iterator[Prob
         return
     read = _keys_read(kind)
     yield from _unknown_keys(dataset, keys, DATASET | {path[0] for path in read})
-    needed = {"io_backend", "dataroot_gt", "dataroot_lq"} & {path[0] for path in read}
+    needed = {
+        "io_backend",
+        "dataroot_gt",
+        "dataroot_lq",
+        *(("use_hflip", "use_rot") if phase == "train" else ()),
+    } & {path[0] for path in read}
     if phase == "train":
         needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & {path[0] for path in read})
     yield from (Problem((*keys, key), "is missing") for key in sorted(needed) if dataset.get(key) is None)
     prefetch = dataset.get("prefetch_mode")
     if prefetch not in (None, "cpu", "cuda"):
         yield Problem((*keys, "prefetch_mode"), f"is '{prefetch}'; expected ~, cpu or cuda")
+    if dataset.get("persistent_workers") and not dataset.get("num_worker_per_gpu"):
+        yield Problem((*keys, "persistent_workers"), "needs num_worker_per_gpu of at least 1")
     if prefetch == "cuda" and dataset.get("pin_memory") is not True:
         yield Problem((*keys, "prefetch_mode"), "cuda needs pin_memory: true beside it")
     io_backend = dataset.get("io_backend")
@@ -168,16 +271,10 @@ def _network_problems(keys: Keys, network: Options, scale: int | None) -> Iterat
     upscale = network.get("upscale")
     if upscale is not None and scale is not None and upscale != scale:
         yield Problem((*keys, "upscale"), f"is {upscale}, but scale is {scale}; make them equal")
-    arguments = {key: value for key, value in network.items() if key != "type"}
     try:
-        with torch.device("meta"):
-            entries(ARCH_REGISTRY)[network["type"]](**arguments)
-    except (ValueError, TypeError) as error:
+        build_on_meta(network)
+    except (ValueError, TypeError, ArithmeticError) as error:
         yield Problem(keys, str(error))
-    except (NotImplementedError, RuntimeError):
-        # a foreign net that computes with numbers while it is built cannot be tried without memory: leave it
-        # to the run
-        return
 
 
 def _call_problems(
@@ -238,13 +335,15 @@ def _kind(annotation: Any) -> str:
 
 def _wrong_numbers(block: Options, keys: Keys) -> Iterator[Problem]:
     for key, value in block.items():
-        if _is_block(value) and value:
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        if key in LEAST and not (key == "num_gpu" and value == "auto"):
+            # nan compares as false with everything
+            if not LEAST[key] <= number < 2**31 or number != int(number):
+                yield Problem((*keys, key), f"is {value!r}; expected a whole number of at least {LEAST[key]}")
+        elif key in BELOW and not 0 <= number < BELOW[key]:
+            yield Problem((*keys, key), f"is {value!r}; expected a number from 0 to below {BELOW[key]:g}")
+        elif isinstance(value, dict):
             yield from _wrong_numbers(value, (*keys, key))
-        elif key in LEAST and value is not None and not (key == "num_gpu" and value == "auto"):
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < LEAST[key]:
-                yield Problem((*keys, key), f"is {value!r}; expected a number of at least {LEAST[key]}")
-        elif key == "lr" and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
-            yield Problem((*keys, key), f"is {value!r}; expected a learning rate such as 2e-4")
 
 
 def _unknown_keys(block: Options, keys: Keys, known: set[str]) -> Iterator[Problem]:

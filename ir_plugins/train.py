@@ -31,17 +31,31 @@ from basicsr.utils import (
 )
 from basicsr.utils.options import copy_opt_file, dict2str
 
+from .data.files import alone
 from .errors import UserError
 from .options import Options
-from .preflight import prepare
+from .preflight import check_weights, prepare
 
 
 def train(arguments: Namespace) -> None:
     """Train as the option file says; see `preflight.prepare` for the arguments."""
     opt = prepare(arguments, is_train=True)
-    torch.backends.cudnn.benchmark = True
     state = _load_resume_state(opt)
-    _make_folders(opt, arguments.opt, resuming=state is not None)
+    if state is None:
+        _refuse_to_archive_weights(opt)
+    if opt["rank"] != 0:
+        _run(opt, state, arguments.opt)
+        return
+    experiments = Path(opt["path"]["experiments_root"]).parent
+    experiments.mkdir(exist_ok=True)
+    busy = f"experiments/{opt['name']} is being written by another run; wait for it, or choose another name"
+    with alone(experiments / f".{opt['name']}.lock", busy):
+        _run(opt, state, arguments.opt)
+
+
+def _run(opt: Options, state: dict[str, Any] | None, option_file: str) -> None:
+    torch.backends.cudnn.benchmark = True
+    _make_folders(opt, option_file, resuming=state is not None)
     log_file = Path(opt["path"]["log"], f"train_{opt['name']}_{get_time_str()}.log")
     logger = get_root_logger(log_file=str(log_file))
     logger.info(get_env_info())
@@ -51,7 +65,7 @@ def train(arguments: Namespace) -> None:
     model = build_model(opt)
     epoch = current_iter = 0
     if state:
-        model.resume_training(state)
+        _resume(model, state, opt["path"]["resume_state"])
         epoch, current_iter = state["epoch"], state["iter"]
         logger.info(f"Resuming training from epoch: {epoch}, iter: {current_iter}.")
 
@@ -111,13 +125,13 @@ def _load_resume_state(opt: Options) -> dict[str, Any] | None:
     path = opt["path"]["resume_state"]
     if opt["auto_resume"]:
         states = Path(opt["path"]["training_states"]).glob("*.state")
-        path = max((f for f in states if f.stem.isdigit()), key=lambda file: int(file.stem), default=None)
+        path = max((f for f in states if f.stem.isdigit()), key=lambda file: int(file.stem), default=path)
     if path is None:
         return None
     opt["path"]["resume_state"] = str(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        iteration = state["iter"]
+        iteration, _, _, _ = (state[key] for key in ("iter", "epoch", "optimizers", "schedulers"))
     except FileNotFoundError as error:
         raise UserError(f"path:resume_state: no such file: {path}") from error
     except Exception as error:  # torch reports damage as several unrelated exception classes
@@ -127,8 +141,34 @@ def _load_resume_state(opt: Options) -> dict[str, Any] | None:
     check_resume(opt, iteration)
     weights = Path(opt["path"]["pretrain_network_g"])
     if not weights.is_file():
-        raise UserError(f"{path}: the weights that belong to it are missing: {weights}")
+        raise UserError(
+            f"{path}: the weights that belong to it are missing: {weights}; "
+            "remove it to resume from the one before"
+        )
+    check_weights(opt, str(path))
     return state
+
+
+def _resume(model, state: dict[str, Any], path: str) -> None:
+    try:
+        model.resume_training(state)
+        for optimizer in model.optimizers:
+            # torch loads the state of any optimizer, and fails at the first step if it was another kind's
+            if missing := set(optimizer.defaults) - set(optimizer.param_groups[0]):
+                raise ValueError(f"it holds no {', '.join(sorted(missing))}")
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: does not fit train:optim_g or train:scheduler: {error}") from error
+
+
+def _refuse_to_archive_weights(opt: Options) -> None:
+    """A new run moves an older one of its name away: not while it holds the weights to begin with."""
+    root = Path(opt["path"]["experiments_root"])
+    for key, value in opt["path"].items():
+        if key.startswith("pretrain_network") and value and root.resolve() in Path(value).resolve().parents:
+            raise UserError(
+                f"path:{key}: {value} lies in {root}, which a new run named {opt['name']} archives; "
+                "choose another name, or --auto_resume to go on with that run"
+            )
 
 
 def _make_folders(opt: Options, option_file: str, *, resuming: bool) -> None:

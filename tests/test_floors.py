@@ -24,6 +24,7 @@ BESIDE = {
     "options",
     "checkpoints",
     "schema",
+    "rehearsal",
 }  # used from every floor; pipelines are floor 3
 ROOMS = {"archs", "losses", "data", "metrics"}  # never import each other
 

@@ -127,14 +127,14 @@ def test_an_unknown_key_is_located_and_its_neighbour_named(workplace, keys, near
         (("datasets", "train", "type"), "PairedDataset", "is not known; did you mean 'PairedImageDataset'?"),
         (("datasets", "train", "gt_size"), None, "datasets:train:gt_size: is missing"),
         (("datasets", "train", "dataroot_lq"), None, "datasets:train:dataroot_lq: is missing"),
-        (("datasets", "train", "batch_size_per_gpu"), 0, "is 0; expected a number of at least 1"),
+        (("datasets", "train", "batch_size_per_gpu"), 0, "is 0; expected a whole number of at least 1"),
         (("datasets", "train", "io_backend"), {"type": "zip"}, "must be {type: disk} or {type: lmdb}"),
         (("datasets", "train", "prefetch_mode"), "gpu", "is 'gpu'; expected ~, cpu or cuda"),
         (("datasets", "train", "prefetch_mode"), "cuda", "cuda needs pin_memory: true"),
         (("datasets", "trian"), {"type": "PairedImageDataset"}, "datasets:trian: is not a phase"),
         (("network_g", "type"), "SemanIr", "did you mean 'SemanIR'?"),
         (("network_g", "type"), None, "network_g:type: is missing"),
-        (("network_g", "top_k"), 26, "top_k=26 must lie between 1 and the 25 tokens of a window"),
+        (("network_g", "top_k"), 26, "top_k=26 must be a whole number from 1 to the 25 tokens of a window"),
         (("network_g", "depths"), 6, "network_g:depths: is 6; expected a list of int"),
         (("network_g", "depths"), [2, "2"], "network_g:depths: is [2, '2']; expected"),
         (("network_g", "window_size"), "8", "network_g:window_size: is '8'; expected int"),
@@ -150,17 +150,89 @@ def test_an_unknown_key_is_located_and_its_neighbour_named(workplace, keys, near
             "AdamX",
             "train:optim_g:type: 'AdamX' is not known; did you mean 'Adam",
         ),
-        (("train", "optim_g", "lr"), "fast", "is 'fast'; expected a learning rate such as 2e-4"),
+        (("train", "optim_g", "lr"), "fast", "is 'fast'; expected a number from 0"),
         (("train", "scheduler"), {"type": "MultiStepLR"}, "milestones: is missing; MultiStepLR needs it"),
         (("train", "pixel_opt", "type"), "L3Loss", "did you mean 'L1Loss'?"),
-        (("train", "total_iter"), "many", "is 'many'; expected a number of at least 1"),
+        (("train", "total_iter"), "many", "is 'many'; expected a whole number of at least 1"),
         (("val", "metrics", "psnr", "type"), "psnr", "val:metrics:psnr:type: 'psnr' is not known"),
-        (("num_gpu",), "two", "is 'two'; expected a number of at least 0"),
+        (("num_gpu",), "two", "is 'two'; expected a whole number of at least 0"),
     ],
 )
 def test_what_cannot_work_gets_one_line(workplace, keys, value, message):
     lines = problems(changed(*keys, value=value))
     assert any(message in line for line in lines), lines
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../data", "a/b", "/tmp/x", "a\0b", "x" * 300, 3, [1]])
+@pytest.mark.parametrize("keys", [("name",), ("datasets", "val", "name"), ("val", "suffix")])
+def test_names_cannot_lead_out_of_their_folder(workplace, keys, name):
+    (line,) = problems(changed(*keys, value=name))
+    assert f"{':'.join(keys)}: is {name!r}; expected a word that can name a folder" in line
+
+
+@pytest.mark.parametrize(
+    "keys, value, message",
+    [
+        (("train", "total_iter"), None, "train:total_iter: is missing"),
+        (("train", "optim_g"), None, "train:optim_g: is missing"),
+        (("train", "optim_g"), 3, "train:optim_g: must be a block of keys"),
+        (("train", "scheduler"), None, "train:scheduler: is missing"),
+        (("train", "pixel_opt"), None, "train:pixel_opt: is missing: there is no loss"),
+        (("datasets", "train", "use_hflip"), None, "datasets:train:use_hflip: is missing"),
+        (("datasets",), {"val": {}}, "datasets: has no block train"),
+        (("train", "total_iter"), float("nan"), "expected a whole number"),
+        (("train", "total_iter"), 1.5, "expected a whole number"),
+        (("train", "ema_decay"), 2, "train:ema_decay: is 2; expected a number from 0 to below 1"),
+        (("datasets", "train", "batch_size_per_gpu"), 1e99, "expected a whole number"),
+        (("manual_seed",), -5, "manual_seed: is -5; expected a whole number"),
+        (
+            ("val", "metrics", "psnr", "crop_border"),
+            -1,
+            "crop_border: is -1; expected a whole number of at least 0",
+        ),
+        (("val", "metrics", "psnr", "crop_border"), 200, "val:metrics:psnr: cannot work: gives nan"),
+        (("val", "metrics"), ["psnr"], "val:metrics: must be a block of keys"),
+        (("train", "optim_g", "betas"), 3, "train:optim_g: cannot work"),
+        (
+            ("train", "optim_g", "weight_decay"),
+            -1,
+            "train:optim_g: cannot work: Invalid weight_decay value: -1",
+        ),
+        (("train", "optim_g"), {"type": "LBFGS", "lr": 1}, "train:optim_g: cannot work"),
+        (("train", "scheduler", "milestones"), 3, "train:scheduler: cannot work"),
+        (("train", "pixel_opt", "reduction"), "foo", "train:pixel_opt: cannot work"),
+        (
+            ("train", "scheduler"),
+            {"type": "CosineAnnealingRestartLR", "periods": [2, 1]},
+            "train:scheduler:periods: sum to 3, but total_iter is 4",
+        ),
+        (("model_type",), "SRModel", "is AdamW, but SRModel knows Adam only"),
+        (("model_type",), "SRGANModel", "network_d: is missing; SRGANModel needs it"),
+        (("network_g", "in_chans"), 1, "network_g:in_chans: is 1, but datasets:train gives 3 channels"),
+        (("network_g", "embed_dim"), -6, "must be at least 1"),
+        (("logger", "wandb"), {"project": "x"}, "needs the package wandb"),
+        (("path",), {"experiments_root": "data"}, "path:experiments_root: unknown key"),
+    ],
+)
+def test_what_would_fail_later_is_found_now(workplace, keys, value, message):
+    lines = problems(changed(*keys, value=value))
+    assert any(message in line for line in lines), lines
+
+
+def test_a_problem_of_an_override_is_not_blamed_on_the_file(workplace):
+    Path("o.yml").write_text(yaml.safe_dump(tiny_options()))
+    force = ["train:total_itr=3"]
+    with pytest.raises(
+        UserError, match="--force_yml: train:total_itr: unknown key; did you mean 'total_iter'"
+    ):
+        schema.check(read_options("o.yml", force), "o.yml", is_train=True, force=force)
+
+
+def test_luma_networks_train_on_luma(workplace):
+    options = changed("network_g", "in_chans", value=1)
+    for dataset in options["datasets"].values():
+        dataset["color"] = "y"
+    assert problems(options) == []
 
 
 def test_all_problems_are_told_at_once(workplace):

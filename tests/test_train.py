@@ -287,6 +287,65 @@ def test_weights_that_are_not_there(tiny, capsys):
     assert "no weights to test" in fails(capsys, "test", "-opt", "tiny.yml")
 
 
+def test_weights_of_another_network(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    weights = "path:pretrain_network_g=experiments/tiny/models/net_g_4.pth"
+    capsys.readouterr()
+    error = fails(capsys, "test", "-opt", "tiny.yml", "--force_yml", weights, "network_g:embed_dim=8")
+    assert "net_g_4.pth: does not fit SemanIR: " in error and "and 1 more" not in error
+    assert "conv_first.weight is [6, 3, 3, 3] there and [8, 3, 3, 3] here" in error
+    error = fails(
+        capsys, "train", "-opt", "tiny.yml", "--auto_resume", "--force_yml", "network_g:embed_dim=8"
+    )
+    assert "does not fit SemanIR" in error
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", "truncated"])
+def test_damaged_weights(tiny, capsys, content):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    file = Path("experiments/tiny/models/net_g_4.pth")
+    file.write_bytes(file.read_bytes()[:999] if content == "truncated" else content)
+    capsys.readouterr()
+    assert f"{file}: cannot be read" in fails(capsys, "train", "-opt", "tiny.yml", "--auto_resume")
+    weights = f"path:pretrain_network_g={file}"
+    assert f"{file}: cannot be read" in fails(capsys, "test", "-opt", "tiny.yml", "--force_yml", weights)
+
+
+def test_a_new_run_does_not_archive_the_weights_it_begins_with(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    weights = "path:pretrain_network_g=experiments/tiny/models/net_g_4.pth"
+    capsys.readouterr()
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", weights)
+    assert "choose another name" in error
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", "name=fine_tuned", weights]) == 0
+
+
+def test_resuming_from_a_named_state_that_is_not_there(tiny, capsys):
+    overrides = ["--force_yml", "path:resume_state=nowhere.state"]
+    for flags in ([], ["--auto_resume"]):
+        assert "no such file: nowhere.state" in fails(capsys, "train", "-opt", "tiny.yml", *flags, *overrides)
+
+
+def test_another_optimizer_on_resume(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    sgd = [
+        "--force_yml",
+        "train:optim_g={type: SGD, lr: 0.1, momentum: 0.9, nesterov: true}",
+        "train:total_iter=6",
+    ]
+    assert main(["train", "-opt", "tiny.yml", "--auto_resume", *sgd]) == 2
+    assert "4.state: does not fit train:optim_g" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_two_runs_of_one_name(tiny, capsys):
+    from ir_plugins.data.files import alone
+
+    Path("experiments").mkdir()
+    with alone(Path("experiments/.tiny.lock"), ""):
+        error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert "experiments/tiny is being written by another run" in error
+
+
 def test_damaged_training_state(tiny, capsys):
     assert main(["train", "-opt", "tiny.yml"]) == 0
     shorten("experiments/tiny/training_states/4.state")

@@ -7,6 +7,7 @@ head of the columnar net are proved by the published parameter counts; shifts, n
 B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, cast, get_args
 
@@ -52,6 +53,15 @@ class _KeySemanticNet(nn.Module):
         )
         if window_size < 1:
             raise ValueError(f"{window_size=} must be at least 1 pixel")
+        if in_chans < 1 or not depths or min((*depths, *num_heads)) < 1:
+            raise ValueError(
+                f"{in_chans=}, depths={list(depths)} and num_heads={list(num_heads)} must be at least 1"
+            )
+        if not (
+            0 <= drop_path_rate < 1 and 0 < img_range < math.inf and 0 < layer_options["mlp_ratio"] < math.inf
+        ):
+            mlp_ratio = layer_options["mlp_ratio"]
+            raise ValueError(f"{drop_path_rate=} must lie in [0, 1), {img_range=} and {mlp_ratio=} above 0")
         if len(depths) != len(num_heads):
             raise ValueError(
                 f"depths={list(depths)} and num_heads={list(num_heads)} differ in length: one per stage"
@@ -76,12 +86,12 @@ class _KeySemanticNet(nn.Module):
 
     def _checked(self, top_k: int, name: str) -> int:
         tokens = self.window_size**2
-        if not 1 <= top_k <= tokens:
+        if type(top_k) is not int or not 1 <= top_k <= tokens:
             raise ValueError(
-                f"{name}={top_k} must lie between 1 and the {tokens} tokens of a window; "
+                f"{name}={top_k} must be a whole number from 1 to the {tokens} tokens of a window; "
                 f"change it or window_size={self.window_size}"
             )
-        return int(top_k)
+        return top_k
 
     def _draw_top_k(self) -> int:
         """One value per training forward, the same for all stages; `top_k` otherwise."""
@@ -167,6 +177,8 @@ class SemanIR(_KeySemanticNet):
             similarity=similarity,
             backend=backend,
         )
+        if embed_dim < 1 or num_feat < 1:
+            raise ValueError(f"{embed_dim=} and {num_feat=} must be at least 1")
         if upscale != 3 and (upscale < 2 or upscale & (upscale - 1)):
             raise ValueError(f"{upscale=} must be 3 or a power of two; without upscaling use SemanIRUNet")
         self.conv_first = nn.Conv2d(in_chans, embed_dim, 3, padding=1)
@@ -234,6 +246,8 @@ class SemanIRUNet(_KeySemanticNet):
             similarity=similarity,
             backend=backend,
         )
+        if embed_dim < 1:
+            raise ValueError(f"{embed_dim=} must be at least 1")
         if len(depths) != 7:
             raise ValueError(
                 f"depths={list(depths)} must list the seven stages of the U: three down, bottom, three up"

@@ -205,7 +205,11 @@ def alone(file: Path, refusal: str) -> Iterator[None]:
 
     The lock ends with the process, however that ends.
     """
-    import fcntl  # POSIX only, and reading needs no lock
+    try:
+        import fcntl
+    except ImportError:  # not POSIX: no lock
+        yield
+        return
 
     with open(file, "a") as handle:
         try:

@@ -59,6 +59,14 @@ class RestorationModel(SRModel):
         with self._staged("visualization"):
             super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
 
+    def _log_validation_metric_values(self, current_iter, dataset_name, tb_logger) -> None:
+        if self.is_train:
+            super()._log_validation_metric_values(current_iter, dataset_name, tb_logger)
+            return
+        # a test has one result: BasicSR would call it the best, at an iteration that is the run's name
+        values = "".join(f"\t # {metric}: {value:.4f}\n" for metric, value in self.metric_results.items())
+        get_root_logger().info(f"Test {dataset_name}\n{values}")
+
     @contextmanager
     def _staged(self, key: str) -> Iterator[None]:
         """Whatever is written to the folder `path:key` appears there only once it is complete.

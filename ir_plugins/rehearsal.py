@@ -1,0 +1,84 @@
+"""Try what an option file builds, on a few numbers: what cannot work then fails before anything is written.
+
+Losses, optimizers, schedulers and metrics check their arguments late, if at all: in the middle of a run.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .options import Options
+
+Keys = tuple[str, ...]
+SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
+
+
+def failures(
+    options: Options,
+    optimizers: dict[str, Callable],
+    schedulers: dict[str, Callable],
+    losses: dict[str, Callable],
+    metrics: dict[str, Callable],
+) -> Iterator[tuple[Keys, str]]:
+    """The keys and the reason of every block that fails when it is tried; blocks without a known type are
+    passed over.
+
+    The perceptual loss is not tried: it fetches weights.
+    """
+    train, val = options.get("train") or {}, options.get("val") or {}
+    attempts: list[tuple[Keys, Any, dict[str, Callable], Callable]] = [
+        (("train", "optim_g"), train.get("optim_g"), optimizers, _try_optimizer),
+        (("train", "scheduler"), train.get("scheduler"), schedulers, _try_scheduler),
+        (("train", "pixel_opt"), train.get("pixel_opt"), losses, _try_loss),
+    ]
+    for name, block in (val.get("metrics") or {}).items():
+        attempts.append((("val", "metrics", name), block, metrics, _try_metric))
+    for keys, block, known, attempt in attempts:
+        if not isinstance(block, dict) or str(block.get("type")) not in known:
+            continue
+        arguments = {key: value for key, value in block.items() if key not in ("type", "better")}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the run itself will say it
+                attempt(known[block["type"]], arguments)
+        except Exception as error:  # whatever a foreign class makes of its arguments
+            reason = " ".join(str(error).split()) or type(error).__name__
+            yield keys, f"cannot work: {reason}"
+
+
+def _try_optimizer(kind: Callable, arguments: Options) -> None:
+    parameters = [nn.Parameter(torch.ones(shape)) for shape in ((3,), (2, 3), (2, 3, 3, 3))]
+    optimizer = kind(parameters, **arguments)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    if not all(parameter.isfinite().all() for parameter in parameters):
+        raise ValueError("one step makes the weights infinite")
+
+
+def _try_scheduler(kind: Callable, arguments: Options) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(3))], lr=1.0)
+    scheduler = kind(optimizer, **arguments)
+    optimizer.step()
+    scheduler.step()
+    if not all(np.isfinite(rate) for rate in scheduler.get_last_lr()):
+        raise ValueError(f"gives the learning rate {scheduler.get_last_lr()}")
+
+
+def _try_loss(kind: Callable, arguments: Options) -> None:
+    prediction, target = torch.rand(2, 1, 3, 8, 8)
+    value = kind(**arguments)(prediction.requires_grad_(), target)
+    if value.ndim or not value.isfinite():
+        raise ValueError(f"is no finite number but {value.detach()}")
+    value.backward()
+
+
+def _try_metric(kind: Callable, arguments: Options) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    value = kind(img=pictures[0], img2=pictures[1], **arguments)
+    if not np.isfinite(float(value)):
+        raise ValueError(f"gives {value}")
