@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from .options import Options
+from .signatures import Keys
 
-Keys = tuple[str, ...]
 SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
 
 

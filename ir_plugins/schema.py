@@ -5,16 +5,13 @@ models and datasets look up in their options is found in their source, so a plug
 as they are registered.
 """
 
-import ast
 import difflib
 import importlib.util
 import inspect
 import math
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -33,8 +30,7 @@ from basicsr.utils.registry import (
 from . import rehearsal
 from .errors import UserError
 from .options import Options, locate
-
-Keys = tuple[str, ...]
+from .signatures import Keys, fits, keys_read, kind_of
 
 # what BasicSR's pipelines, loaders and loggers look up themselves
 TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger"}
@@ -62,6 +58,7 @@ SCHEDULERS: dict[str, Callable] = {
 }
 LEAST = {"scale": 1, "total_iter": 1, "val_freq": 1, "print_freq": 1, "save_checkpoint_freq": 1, "gt_size": 1}
 LEAST |= {"batch_size_per_gpu": 1, "num_worker_per_gpu": 0, "num_gpu": 0, "crop_border": 0, "manual_seed": 0}
+LEAST |= {"warmup_iter": -1}
 BELOW = {"ema_decay": 1.0, "dataset_enlarge_ratio": 1e9, "lr": 1e9}  # from 0, fractions allowed
 
 
@@ -119,7 +116,7 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     model = _registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
         yield _unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
-    read = _keys_read(model) if model else set()
+    read = keys_read(model) if model else set()
     networks = [key for key in options if key.startswith("network_")]
     if is_train and ("network_d",) in read and not options.get("network_d"):
         yield Problem(("network_d",), f"is missing; {options['model_type']} needs it")
@@ -204,7 +201,7 @@ def _train_problems(train: Options, model: Any) -> Iterator[Problem]:
 
 def _period_problems(scheduler: Any, train: Options) -> Iterator[Problem]:
     periods, total_iter = _value(scheduler, "periods"), train.get("total_iter")
-    if _fits(periods, Sequence[int]) and isinstance(total_iter, int) and sum(periods) < total_iter:
+    if fits(periods, Sequence[int]) and isinstance(total_iter, int) and sum(periods) < total_iter:
         text = (
             f"sum to {sum(periods)}, but total_iter is {total_iter}; past their end there is no learning rate"
         )
@@ -238,7 +235,7 @@ def _dataset_problems(keys: Keys, dataset: Any, is_train: bool) -> Iterator[Prob
     if kind is None:
         yield _unknown((*keys, "type"), dataset.get("type"), DATASET_REGISTRY.keys())
         return
-    read = _keys_read(kind)
+    read = keys_read(kind)
     yield from _unknown_keys(dataset, keys, DATASET | {path[0] for path in read})
     needed = {
         "io_backend",
@@ -297,40 +294,14 @@ def _call_problems(
     if all(p.kind != p.VAR_KEYWORD for p in parameters) or extra:
         yield from _unknown_keys(block, keys, known | {"type"} | set(extra))
     for p in parameters:
-        if p.name in block and p.name in known and not _fits(block[p.name], p.annotation):
-            yield Problem((*keys, p.name), f"is {block[p.name]!r}; expected {_kind(p.annotation)}")
+        if p.name in block and p.name in known and not fits(block[p.name], p.annotation):
+            yield Problem((*keys, p.name), f"is {block[p.name]!r}; expected {kind_of(p.annotation)}")
     needed = [p.name for p in parameters if p.default is p.empty and p.name in known]
     yield from (
         Problem((*keys, name), f"is missing; {block['type']} needs it")
         for name in needed
         if name not in block
     )
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a YAML value is of the annotated kind; what is not annotated, or in another way, fits."""
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Sequence:
-        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
-    if origin is UnionType:
-        return any(_fits(value, kind) for kind in inner)
-    if origin is Literal:
-        return value in inner
-    if annotation in (int, float) and isinstance(value, bool):
-        return False
-    if annotation is float:
-        return isinstance(value, int | float)
-    return isinstance(value, annotation) if annotation in (int, bool, str, NoneType) else True
-
-
-def _kind(annotation: Any) -> str:
-    """An annotation in words: int, a list of int, one of alternate, none."""
-    inner = get_args(annotation)
-    if get_origin(annotation) is Sequence:
-        return f"a list of {_kind(inner[0])}"
-    if get_origin(annotation) is Literal:
-        return f"one of {', '.join(map(str, inner))}"
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def _wrong_numbers(block: Options, keys: Keys) -> Iterator[Problem]:
@@ -373,41 +344,3 @@ def _registered(registry: Registry, name: Any) -> Any:
 
 def _is_block(value: Any) -> bool:
     return value is None or isinstance(value, dict)
-
-
-def _keys_read(cls: type) -> set[Keys]:
-    """Every key path that a class looks up in its options, read off its source: opt['val'].get('suffix') ->
-    (val, suffix).
-    """
-    paths = set()
-    for base in cls.__mro__:
-        if base.__module__.split(".")[0] in ("builtins", "torch", "typing"):
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
-        paths |= {path for node in ast.walk(tree) if (path := _key_path(node))}
-    return paths
-
-
-def _key_path(node: ast.AST) -> Keys | None:
-    """opt and self.opt are (); train_opt is (train,); a subscript, .get or .pop with a constant adds that
-    key.
-    """
-    if isinstance(node, ast.Name | ast.Attribute):
-        name = node.id if isinstance(node, ast.Name) else node.attr
-        if name == "opt":
-            return ()
-        return (name.removesuffix("_opt"),) if name.endswith("_opt") else None
-    if isinstance(node, ast.Subscript):
-        owner, key = node.value, node.slice
-    elif (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("get", "pop")
-    ):
-        owner, key = node.func.value, node.args[0] if node.args else None
-    else:
-        return None
-    path = _key_path(owner)
-    if path is None or not isinstance(key, ast.Constant) or not isinstance(key.value, str):
-        return None
-    return (*path, key.value)

@@ -25,6 +25,7 @@ BESIDE = {
     "checkpoints",
     "schema",
     "rehearsal",
+    "signatures",
 }  # used from every floor; pipelines are floor 3
 ROOMS = {"archs", "losses", "data", "metrics"}  # never import each other
 

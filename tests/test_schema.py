@@ -8,6 +8,7 @@ from tiny import tiny_options
 from ir_plugins import schema
 from ir_plugins.errors import UserError
 from ir_plugins.options import read_options
+from ir_plugins.signatures import keys_read
 
 OPTION_FILES = sorted((Path(__file__).parent.parent / "options").glob("*.yml"))
 
@@ -261,5 +262,5 @@ def test_keys_that_a_class_looks_up_are_found_in_its_source():
                 opt.get(len),
             )
 
-    found = schema._keys_read(Reader)
+    found = keys_read(Reader)
     assert {("a",), ("val", "b"), ("train", "c"), ("train", "d", "e")} <= found
