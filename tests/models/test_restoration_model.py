@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from tiny import tiny_options
@@ -51,7 +53,7 @@ def test_a_failed_write_leaves_the_older_file(workplace, monkeypatch):
     before = file.read_bytes()
 
     def torn(content, path):
-        open(path, "wb").write(b"torn")
+        Path(path).write_bytes(b"torn")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", torn)
