@@ -6,6 +6,7 @@ goes on counting after the last iteration; its parts are used as they are.
 
 import datetime
 import logging
+import math
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -156,6 +157,13 @@ def _resume(model, state: dict[str, Any], path: str) -> None:
             # torch loads the state of any optimizer, and fails at the first step if it was another kind's
             if missing := set(optimizer.defaults) - set(optimizer.param_groups[0]):
                 raise ValueError(f"it holds no {', '.join(sorted(missing))}")
+        for scheduler in model.schedulers:
+            # the state brings its own periods, whatever the option file says by now
+            end = getattr(scheduler, "cumulative_period", [math.inf])[-1]
+            if end < model.opt["train"]["total_iter"]:
+                raise ValueError(
+                    f"its schedule ends at {end}; begin a new run with its weights to train longer"
+                )
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: does not fit train:optim_g or train:scheduler: {error}") from error
 

@@ -99,8 +99,8 @@ def show(seconds: float) -> None:
     print(
         "\nNext (after `source .venv/bin/activate`):\n"
         "  tensorboard --logdir tb_logger                      the training curves\n"
-        "  basicsr train -opt options/demo.yml --auto_resume --force_yml train:total_iter=6000 "
-        "train:scheduler:periods=[6000]\n"
+        "  basicsr train -opt options/demo.yml --force_yml name=longer train:total_iter=9000 "
+        "train:scheduler:periods=[9000]\n"
         "  basicsr list archs                                  what else can be trained\n"
         "  basicsr train -opt options/train_SemanIR_SR.yml     the paper's network; see its header"
     )

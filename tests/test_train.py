@@ -337,6 +337,14 @@ def test_another_optimizer_on_resume(tiny, capsys):
     assert "4.state: does not fit train:optim_g" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_schedule_that_ends_before_the_resumed_run(tiny, capsys):
+    cosine = "train:scheduler={type: CosineAnnealingRestartLR, periods: [%d]}"
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", cosine % 4]) == 0
+    longer = ["--auto_resume", "--force_yml", cosine % 8, "train:total_iter=8"]
+    assert main(["train", "-opt", "tiny.yml", *longer]) == 2
+    assert "4.state: does not fit" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_two_runs_of_one_name(tiny, capsys):
     from ir_plugins.data.files import alone
 
