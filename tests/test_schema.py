@@ -57,6 +57,15 @@ def test_other_scales_and_base_need_no_other_file(kind, scale):
         assert options["datasets"]["train"]["gt_size"] == SCALES[scale]
 
 
+def test_the_overrides_that_the_readme_shows_are_valid():
+    words = (Path(__file__).parent.parent / "README.md").read_text().split("`--force_yml ")[1]
+    overrides = words.partition("`")[0].split()
+    assert len(overrides) == 3
+    for path in OPTION_FILES:
+        if path.stem == "train_SemanIR_SR":
+            schema.check(read_options(str(path), overrides), str(path), is_train=True)
+
+
 def _swapped(override, swaps):
     key, _, value = override.partition("=")
     for old, new in swaps.items():
