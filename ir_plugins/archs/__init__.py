@@ -1,5 +1,7 @@
 """Networks, registered by hand: this list is the table of contents."""
 
+from .ast_arch import AST
+from .restormer_arch import Restormer
 from .semanir_arch import SemanIR, SemanIRUNet
 
-__all__ = ["SemanIR", "SemanIRUNet"]
+__all__ = ["AST", "Restormer", "SemanIR", "SemanIRUNet"]

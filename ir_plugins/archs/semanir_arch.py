@@ -8,8 +8,8 @@ B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Literal, cast, get_args
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +18,16 @@ from torch import Tensor, nn
 from basicsr.archs.arch_util import Upsample
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from ..blocks.key_semantic import KeySemanticAttention, Logits
+from ..blocks.attention import run_blocks
+from ..blocks.designs import Designs, Maker, attentions, feed_forwards
+from ..blocks.key_semantic import Logits
 from ..blocks.layers import ChannelNorm, DropPath
-from ..blocks.mlp import Mlp
 from ..ops.key_semantic import Backend, Similarity
+from ..ops.padding import pad_to_multiple
 
 Shift = Literal["alternate", "per_stage", "none"]
 Norm = Literal["post", "pre"]
-CHOICES = {"norm": Norm, "logits": Logits, "similarity": Similarity, "backend": Backend}
+CHOICES = {"logits": Logits, "similarity": Similarity, "backend": Backend}
 
 
 class _KeySemanticNet(nn.Module):
@@ -45,22 +47,23 @@ class _KeySemanticNet(nn.Module):
         img_range: float,
         drop_path_rate: float,
         shift: Shift,
-        **layer_options,
+        norm: Norm,
+        mlp_ratio: float,
+        attention: Designs,
+        ffn: Designs,
+        use_checkpoint: bool,
+        **own_options,
     ):
         super().__init__()
-        _check_choices(
-            shift=(shift, Shift), **{name: (layer_options[name], CHOICES[name]) for name in CHOICES}
-        )
+        _check_choices(shift=(shift, Shift), norm=(norm, Norm))
+        _check_choices(**{name: (value, CHOICES[name]) for name, value in own_options.items()})
         if window_size < 1:
             raise ValueError(f"{window_size=} must be at least 1 pixel")
         if in_chans < 1 or not depths or min((*depths, *num_heads)) < 1:
             raise ValueError(
                 f"{in_chans=}, depths={list(depths)} and num_heads={list(num_heads)} must be at least 1"
             )
-        if not (
-            0 <= drop_path_rate < 1 and 0 < img_range < math.inf and 0 < layer_options["mlp_ratio"] < math.inf
-        ):
-            mlp_ratio = layer_options["mlp_ratio"]
+        if not (0 <= drop_path_rate < 1 and 0 < img_range < math.inf and 0 < mlp_ratio < math.inf):
             raise ValueError(f"{drop_path_rate=} must lie in [0, 1), {img_range=} and {mlp_ratio=} above 0")
         if len(depths) != len(num_heads):
             raise ValueError(
@@ -72,8 +75,12 @@ class _KeySemanticNet(nn.Module):
         self.img_range = img_range
         rgb_mean = (0.4488, 0.4371, 0.4040) if in_chans == 3 else (0.0,) * in_chans
         self.register_buffer("mean", torch.tensor(rgb_mean).view(1, -1, 1, 1), persistent=False)
-        self._layer_options = dict(window_size=window_size, **layer_options)
         self._shift, self._drop_path_rate = shift, drop_path_rate
+        self._layer_options = {"norm": norm, "mlp_ratio": mlp_ratio}
+        self._use_checkpoint = use_checkpoint
+        own = {"type": "key_semantic", "window_size": window_size, **own_options}
+        self._attentions = attentions(attention, [own] * len(depths))
+        self._feed_forwards = feed_forwards(ffn, [{"type": "mlp"}] * len(depths))
 
     @property
     def top_k(self) -> int:
@@ -112,6 +119,9 @@ class _KeySemanticNet(nn.Module):
             num_heads=self.num_heads[index],
             shifted=shifted[self._shift],
             drop_path=[self._drop_path_rate * (before + layer) / max(1, total - 1) for layer in range(depth)],
+            attention=self._attentions[index],
+            ffn=self._feed_forwards[index],
+            use_checkpoint=self._use_checkpoint,
             **self._layer_options,
         )
 
@@ -138,6 +148,9 @@ class SemanIR(_KeySemanticNet):
     The paper does not state these: shift ("alternate": every other layer; "per_stage": every other stage;
     "none"), norm ("post" or "pre"), logits ("cosine" or "dot"), similarity of the dictionary ("dot" or
     "cosine"). backend: see `ops.key_semantic.key_semantic_attention`.
+    attention, ffn: designs other than the paper's key_semantic and mlp (`basicsr list attentions`, `ffns`),
+    one for all or a list, one per stage; window_size, top_k, logits, similarity and backend are for
+    key_semantic. use_checkpoint: compute activations again in the backward pass instead of keeping them.
     """
 
     def __init__(
@@ -160,6 +173,9 @@ class SemanIR(_KeySemanticNet):
         logits: Logits = "cosine",
         similarity: Similarity = "dot",
         backend: Backend = "auto",
+        attention: Designs = None,
+        ffn: Designs = None,
+        use_checkpoint: bool = False,
     ):
         super().__init__(
             in_chans=in_chans,
@@ -176,6 +192,9 @@ class SemanIR(_KeySemanticNet):
             logits=logits,
             similarity=similarity,
             backend=backend,
+            attention=attention,
+            ffn=ffn,
+            use_checkpoint=use_checkpoint,
         )
         if embed_dim < 1 or num_feat < 1:
             raise ValueError(f"{embed_dim=} and {num_feat=} must be at least 1")
@@ -229,6 +248,9 @@ class SemanIRUNet(_KeySemanticNet):
         logits: Logits = "cosine",
         similarity: Similarity = "dot",
         backend: Backend = "auto",
+        attention: Designs = None,
+        ffn: Designs = None,
+        use_checkpoint: bool = False,
     ):
         super().__init__(
             in_chans=in_chans,
@@ -245,6 +267,9 @@ class SemanIRUNet(_KeySemanticNet):
             logits=logits,
             similarity=similarity,
             backend=backend,
+            attention=attention,
+            ffn=ffn,
+            use_checkpoint=use_checkpoint,
         )
         if embed_dim < 1:
             raise ValueError(f"{embed_dim=} must be at least 1")
@@ -264,7 +289,7 @@ class SemanIRUNet(_KeySemanticNet):
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
         top_k = self._draw_top_k()
-        y = self.conv_first(self._normalize(_pad_to_multiple(x, 8)))
+        y = self.conv_first(self._normalize(pad_to_multiple(x, 8)))
         skips = []
         for stage, down in zip(self.stages[:3], self.downs, strict=True):
             skips.append(stage(y, top_k))
@@ -278,41 +303,55 @@ class SemanIRUNet(_KeySemanticNet):
 class Stage(nn.Module):
     """Layers that share key semantics, a convolution, and around both a residual: (B, C, H, W) -> same."""
 
-    def __init__(self, *, dim: int, shifted: Sequence[bool], drop_path: Sequence[float], **layer_options):
+    def __init__(
+        self, *, dim: int, shifted: Sequence[bool], drop_path: Sequence[float], use_checkpoint: bool, **layer
+    ):
         super().__init__()
         self.layers = nn.ModuleList(
-            Layer(dim=dim, shifted=s, drop_path=rate, **layer_options)
+            Layer(dim=dim, shifted=s, drop_path=rate, **layer)
             for s, rate in zip(shifted, drop_path, strict=True)
         )
         self.conv = nn.Conv2d(dim, dim, 3, padding=1)
+        self.use_checkpoint = use_checkpoint
 
     def forward(self, x: Tensor, top_k: int) -> Tensor:
-        shared = {}  # once per window partition, from the tokens that enter the stage
-        y = x
-        for layer in cast(Iterable[Layer], self.layers):
-            if layer.attn.shifted not in shared:
-                shared[layer.attn.shifted] = layer.attn.share(x, top_k)
-            y = layer(y, shared[layer.attn.shifted])
-        return x + self.conv(y)
+        return x + self.conv(run_blocks(self.layers, x, top_k=top_k, use_checkpoint=self.use_checkpoint))
 
 
 class Layer(nn.Module):
-    """Key-semantic attention and a feed-forward, each with its norm and residual: (B, C, H, W) -> same."""
+    """Attention, where the stage has any, and a feed-forward, each with its norm and residual: (B, C, H, W)
+    -> same.
+    """
 
-    def __init__(self, *, dim: int, mlp_ratio: float, norm: Norm, drop_path: float, **attention_options):
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_heads: int,
+        shifted: bool,
+        mlp_ratio: float,
+        norm: Norm,
+        drop_path: float,
+        attention: Maker | None,
+        ffn: Maker,
+    ):
         super().__init__()
         self.is_post_norm = norm == "post"
-        self.attn = KeySemanticAttention(dim=dim, **attention_options)
-        self.norm1 = ChannelNorm(dim)
-        self.mlp = Mlp(dim=dim, ratio=mlp_ratio)
+        self.attn = self.norm1 = None
+        if attention is not None:
+            self.attn = attention(dim=dim, num_heads=num_heads, shifted=shifted)
+            self.norm1 = ChannelNorm(dim)
+        self.mlp = ffn(dim=dim, ratio=mlp_ratio)
         self.norm2 = ChannelNorm(dim)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, shared) -> Tensor:
         if self.is_post_norm:
-            x = x + self.drop_path(self.norm1(self.attn(x, shared)))
+            if self.attn is not None:
+                x = x + self.drop_path(self.norm1(self.attn(x, shared)))
             return x + self.drop_path(self.norm2(self.mlp(x)))
-        x = x + self.drop_path(self.attn(self.norm1(x), shared))
+        if self.attn is not None:
+            x = x + self.drop_path(self.attn(self.norm1(x), shared))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -320,14 +359,6 @@ def _check_choices(**choices) -> None:
     for name, (value, allowed) in choices.items():
         if value not in get_args(allowed):
             raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(get_args(allowed))}")
-
-
-def _pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    h, w = x.shape[-2:]
-    bottom, right = -h % multiple, -w % multiple
-    # reflection needs more pixels than it adds
-    mode = "reflect" if bottom < h and right < w else "replicate"
-    return F.pad(x, (0, right, 0, bottom), mode=mode) if bottom or right else x
 
 
 def _init_linear(net: nn.Module) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..ops.key_semantic import Backend, Similarity, build_dictionary, key_semantic_attention
 from ..ops.windows import WindowGrid, merge, partition, regions, window_grid
+from .attention import Attention
 from .position_bias import ContinuousPositionBias
 
 Logits = Literal["cosine", "dot"]
@@ -21,16 +22,16 @@ class KeySemantics(NamedTuple):
     dictionary: Tensor | None
 
 
-class KeySemanticAttention(nn.Module):
+class KeySemanticAttention(Attention):
     """Attention inside windows over the keys that a shared dictionary keeps.  Paper: SemanIR, sections 3.2
     and 3.3.
 
     Complexity: O(H W N) for windows of N tokens; memory is bounded whatever the picture's size.
 
     dim: channels.  num_heads: must divide dim.  window_size: in pixels.  shifted: windows start half a window
-    later. logits: "cosine" (q and k of unit length, a learned scale per head of at most 100) or "dot"
-    (divided by sqrt(d)). similarity: what ranks the keys in the dictionary, "dot" or "cosine" of the tokens
-    that enter the stage.
+    later. top_k: keys that each query keeps, default what the net asks for, else half of a window. logits:
+    "cosine" (q and k of unit length, a learned scale per head of at most 100) or "dot" (divided by sqrt(d)).
+    similarity: what ranks the keys in the dictionary, "dot" or "cosine" of the tokens that enter the stage.
     """
 
     def __init__(
@@ -38,19 +39,21 @@ class KeySemanticAttention(nn.Module):
         *,
         dim: int,
         num_heads: int,
-        window_size: int,
+        window_size: int = 32,
         shifted: bool = False,
+        top_k: int | None = None,
         logits: Logits = "cosine",
         similarity: Similarity = "dot",
         backend: Backend = "auto",
     ):
-        super().__init__()
-        if dim % num_heads:
+        super().__init__(dim=dim, num_heads=num_heads, shifted=shifted)
+        tokens = window_size**2
+        if window_size < 1 or not (top_k is None or 1 <= top_k <= tokens):
             raise ValueError(
-                f"num_heads={num_heads} does not divide the {dim} channels of its stage; "
-                "take a divisor, or another embed_dim"
+                f"{top_k=} must be a whole number from 1 to the {tokens} tokens of a window; "
+                f"change it or {window_size=}"
             )
-        self.num_heads, self.window_size, self.shifted = num_heads, window_size, shifted
+        self.window_size, self.top_k = window_size, top_k
         self.similarity: Similarity = similarity
         self.backend: Backend = backend
         self.qkv = nn.Linear(dim, 3 * dim)
@@ -61,8 +64,9 @@ class KeySemanticAttention(nn.Module):
         else:
             self.register_parameter("logit_scale", None)
 
-    def share(self, x: Tensor, top_k: int) -> KeySemantics:
-        """Make what all layers with this partition share, from the tokens (B, C, H, W) entering the stage."""
+    def share(self, x: Tensor, top_k: int | None = None) -> KeySemantics:
+        """How to cut the stage's input (B, C, H, W), and the dictionary of its tokens."""
+        top_k = self.top_k or top_k or max(1, self.window_size**2 // 2)
         grid = window_grid((x.shape[2], x.shape[3]), self.window_size, self.shifted)
         tokens = partition(x.detach(), grid).flatten(0, 1)
         labels = regions(grid, x.device)

@@ -1,6 +1,7 @@
 """Small layers that every block uses.  Pictures are (B, C, H, W) in channels-last memory."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -28,3 +29,41 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3f}"
+
+
+class BiasFreeNorm(nn.Module):
+    """x / sqrt(var + eps) * weight over the channels of each pixel: (B, C, H, W) -> same.  Paper: Restormer.
+
+    The variance is about the mean, but the mean is not subtracted: neither LayerNorm nor RMSNorm.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        # fp32: squares overflow float16 from 256 on
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        scale = (precise.var(1, keepdim=True, correction=0) + self.eps).rsqrt()
+        return x * scale.to(x.dtype) * self.weight[:, None, None].to(x.dtype)
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution: (B, C, H, W) -> (B, C', H, W), computed as a matrix product over the pixels."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, bias: bool):
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pointwise(x, self.weight, self.bias)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """1x1 convolution of a picture in channels-last memory.  weight: (C', C, 1, 1)."""
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """3x3 convolution of each channel by itself.  weight: (C, 1, 3, 3)."""
+    return F.conv2d(x, weight, bias, padding=1, groups=len(weight))

@@ -29,3 +29,15 @@ def spread_offsets(table: Tensor) -> Tensor:
     h, w = (table.shape[0] + 1) // 2, (table.shape[1] + 1) // 2
     pairs = table.unfold(0, h, 1).unfold(1, w, 1)  # a view (h, w, n, h, w): query, then h-1-c and w-1-d
     return pairs.flip(3, 4).permute(2, 0, 1, 3, 4).reshape(-1, h * w, h * w)
+
+
+def relative_index(window_size: int) -> Tensor:
+    """For each pair of tokens of a square window, query first, its row in a table of offsets: (N, N) of
+    int64.
+
+    The table lists the (2 window_size - 1)² offsets query - key, rows first, from the most negative on.
+    """
+    axis = torch.arange(window_size)
+    offset = axis[:, None] - axis + window_size - 1  # (w, w)
+    index = offset[:, None, :, None] * (2 * window_size - 1) + offset[None, :, None, :]
+    return index.reshape(window_size**2, window_size**2)

@@ -3,6 +3,7 @@
 B batch, C channels, H x W picture, M windows of a picture, N tokens (pixels) of a window
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -43,6 +44,12 @@ def window_grid(size: tuple[int, int], window_size: int, shifted: bool = False) 
     return WindowGrid(size, window, (shift[0], shift[1]))
 
 
+def fixed_grid(size: tuple[int, int], window_size: int, shifted: bool = False) -> WindowGrid:
+    """Cut an H x W picture into windows of `window_size` whatever its size, shifted ones by half a window."""
+    shift = window_size // 2 if shifted else 0
+    return WindowGrid(size, (window_size, window_size), (shift, shift))
+
+
 def partition(x: Tensor, grid: WindowGrid) -> Tensor:
     """Picture (B, C, H, W) to windows (B, M, N, C); zeros fill what is missing at the bottom and right."""
     (h, w), (hp, wp) = grid.size, grid.padded
@@ -63,22 +70,49 @@ def merge(windows: Tensor, grid: WindowGrid) -> Tensor:
     return x[:, : grid.size[0], : grid.size[1]].permute(0, 3, 1, 2)
 
 
-def regions(grid: WindowGrid, device: torch.device) -> Tensor | None:
+def regions(grid: WindowGrid, device: torch.device, mask_padding: bool = True) -> Tensor | None:
     """Labels (M, N): two tokens of a window may see each other only where their labels are equal.
 
-    Padding never mixes with the picture, nor do the two sides of a picture that a shift wraps into one
-    window. None where all tokens of each window are neighbours.
+    Padding never mixes with the picture (unless mask_padding is off), nor do the two sides of a picture that
+    a shift wraps into one window. None where all tokens of each window are neighbours.
     """
     if grid.is_whole:
         return None
     rows, columns = (
-        _axis_labels(*axis, device) for axis in zip(grid.size, grid.padded, grid.shift, strict=True)
+        _axis_labels(*axis, device, mask_padding)
+        for axis in zip(grid.size, grid.padded, grid.shift, strict=True)
     )
     labels = rows[:, None] * 4 + columns
     return rearrange(labels, "(mh h) (mw w) -> (mh mw) (h w)", h=grid.window[0], w=grid.window[1])
 
 
-def _axis_labels(length: int, padded: int, shift: int, device: torch.device) -> Tensor:
+def _axis_labels(length: int, padded: int, shift: int, device: torch.device, mask_padding: bool) -> Tensor:
     source = torch.arange(padded, device=device) + shift
     wrapped = source >= padded
-    return wrapped.int() + 2 * (source % padded >= length).int()
+    is_padding = source % padded >= length
+    return wrapped.int() + 2 * (is_padding & mask_padding).int()
+
+
+def attention_mask(grid: WindowGrid, x: Tensor, mask_padding: bool = True) -> Tensor | None:
+    """0 where two tokens may see each other and -inf where not: (M, 1, N, N) of float32 for pictures like x.
+
+    None where all may.  Kept for the sizes last seen, since a net asks for the same few again and again.
+    """
+    # what a tracer or a subclass of Tensor hands in must not outlive it
+    if torch.compiler.is_compiling() or type(x) is not Tensor:
+        return _attention_mask(grid, x.device, mask_padding)
+    return _kept_attention_mask(grid, x.device, mask_padding)
+
+
+def _attention_mask(grid: WindowGrid, device: torch.device, mask_padding: bool) -> Tensor | None:
+    labels = regions(grid, device, mask_padding)
+    if labels is None:
+        return None
+    apart = labels[:, None, :, None] != labels[:, None, None, :]
+    return torch.zeros_like(apart, dtype=torch.float32).masked_fill_(apart, -torch.inf)
+
+
+@lru_cache(maxsize=16)
+def _kept_attention_mask(grid: WindowGrid, device: torch.device, mask_padding: bool) -> Tensor | None:
+    with torch.inference_mode(False):  # or a later training forward could not save it
+        return _attention_mask(grid, device, mask_padding)

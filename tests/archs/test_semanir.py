@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from ir_plugins.archs import SemanIR, SemanIRUNet
-from ir_plugins.archs import semanir_arch as arch
 from ir_plugins.blocks import key_semantic
 
 SIZES = [(1, 1), (1, 9), (2, 3), (8, 8), (17, 23), (31, 5), (67, 129)]
@@ -248,12 +247,3 @@ def test_a_live_top_k_is_checked_too():
 def test_the_unet_wants_seven_stages():
     with pytest.raises(ValueError, match="seven stages"):
         unet(depths=[1] * 6, num_heads=[1] * 6)
-
-
-def test_padding_reflects_where_it_can():
-    tall, tiny = torch.rand(1, 1, 5, 7), torch.rand(1, 1, 2, 7)
-    padded = arch._pad_to_multiple(tall, 8)
-    assert torch.equal(padded[..., :5, :7], tall)
-    assert torch.equal(padded[..., 5, :7], tall[..., 3, :]) and torch.equal(padded[..., 7], padded[..., 5])
-    assert torch.equal(arch._pad_to_multiple(tiny, 8)[..., 7, :7], tiny[..., 1, :])
-    assert arch._pad_to_multiple(padded, 8) is padded

@@ -154,7 +154,7 @@ def test_drop_path_keeps_the_mean_and_drops_whole_samples():
 
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_every_attention_gives_every_parameter_a_gradient(name):
-    net = ATTENTIONS[name](dim=DIM, num_heads=HEADS, window_size=WINDOW)
+    net = ATTENTIONS[name](dim=DIM, num_heads=HEADS)
     x = torch.rand(2, DIM, 7, 11)
     out = net(x, net.share(x, 9))
     out.square().sum().backward()

@@ -1,0 +1,21 @@
+"""Adaptive sparse self-attention (AST, CVPR 2024)."""
+
+from torch import Tensor
+
+from ..ops.window_attention import sparse_window_attention
+from .window import WindowAttention
+
+
+class AdaptiveSparseAttention(WindowAttention):
+    """A learned mix of softmax and squared-ReLU attention inside shifted windows.  Paper: AST, section 3.2.
+
+    Complexity: O(H W N) for windows of N = window_size² tokens.
+
+    Arguments as `WindowAttention`.
+    """
+
+    branches = 2  # softmax, squared ReLU
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention proper: (B, M, n, N, d) each -> same."""
+        return sparse_window_attention(q, k, v, bias, mask, self.w, self._dropout)

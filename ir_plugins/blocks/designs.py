@@ -1,0 +1,95 @@
+"""`attention:` and `ffn:` in an option file: which design each stage of a net takes, with which arguments."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from ..signatures import fits, kind_of
+from . import ATTENTIONS, FEED_FORWARDS
+
+Design = str | Mapping[str, Any] | None  # a name, {type: name, argument: value, ...}, or ~: the paper's
+Designs = Design | Sequence[Design]  # for the whole net, or one per stage
+Own = Mapping[str, Any] | None  # a stage's design as published, with its arguments; None: has none
+
+Maker = Callable[..., nn.Module]
+FROM_THE_NET = ("dim", "shifted")  # never in an option file
+
+
+def attentions(given: Designs, own: Sequence[Own]) -> list[Maker | None]:
+    """For each stage a function that makes its attention from dim, num_heads and shifted; None: no attention.
+
+    given: as in the option file; "none" switches attention off.  One design for the whole net leaves stages
+    without attention as they are published.  Raises ValueError for unknown names and arguments.
+    """
+    chosen = _one_per_stage("attention", given, own)
+    if not _is_list(given):
+        chosen = [None if paper is None else design for design, paper in zip(chosen, own, strict=True)]
+    return [_maker("attention", ATTENTIONS, design, paper) for design, paper in zip(chosen, own, strict=True)]
+
+
+def feed_forwards(given: Designs, own: Sequence[Own]) -> list[Maker]:
+    """For each stage a function that makes its feed-forward from dim and ratio.  Raises as `attentions`."""
+    chosen = _one_per_stage("ffn", given, own)
+    return [_maker("ffn", FEED_FORWARDS, design, paper) for design, paper in zip(chosen, own, strict=True)]
+
+
+def _is_list(given: Designs) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str)
+
+
+def _one_per_stage(name: str, given: Designs, own: Sequence[Own]) -> list[Design]:
+    designs = list(given) if _is_list(given) else [given] * len(own)
+    if len(designs) != len(own):
+        raise ValueError(
+            f"{name}: {len(designs)} designs for {len(own)} stages; give one per stage or one for all"
+        )
+    return designs
+
+
+def _maker(name: str, registry: Mapping[str, Maker], design: Design, own: Own) -> Maker | None:
+    if design is None:
+        design = own
+    if design is None or (design == "none" and name == "attention"):
+        return None
+    if isinstance(design, str):
+        design = {"type": design}
+    if not isinstance(design, Mapping) or not isinstance(design.get("type"), str):
+        raise ValueError(f"{name}: {design!r} must be a name or {{type: name, ...}}; {_names(registry)}")
+    kind = design["type"]
+    if kind not in registry:
+        raise ValueError(f"{name}: '{kind}' is unknown{_nearest(kind, registry)}; {_names(registry)}")
+    arguments = {key: value for key, value in design.items() if key != "type"}
+    parameters = inspect.signature(registry[kind]).parameters
+    if design is not own:
+        _check(f"{name}: {kind}", arguments, parameters)
+        # what the net says about its own design holds for it alone
+        published = own if own is not None and own["type"] == kind else {}
+        arguments = {key: value for key, value in published.items() if key != "type"} | arguments
+
+    def make(**from_the_net) -> nn.Module:
+        wanted = {key: value for key, value in from_the_net.items() if key in parameters}
+        return registry[kind](**wanted | arguments)
+
+    return make
+
+
+def _check(what: str, arguments: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+    known = [key for key in parameters if key not in FROM_THE_NET]
+    for key, value in arguments.items():
+        if key not in known:
+            raise ValueError(f"{what} takes no '{key}'{_nearest(key, known)}; it takes {', '.join(known)}")
+        annotation = parameters[key].annotation
+        if not fits(value, annotation):
+            raise ValueError(f"{what}: {key} is {value!r}; expected {kind_of(annotation)}")
+
+
+def _nearest(word: str, known) -> str:
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _names(registry: Mapping[str, Maker]) -> str:
+    return f"choose {', '.join(registry)}"

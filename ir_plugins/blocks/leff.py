@@ -1,0 +1,28 @@
+"""Locally enhanced feed-forward (Uformer, CVPR 2022)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import depthwise
+
+
+class LocallyEnhanced(nn.Module):
+    """Linear, GELU, depthwise convolution, GELU, linear: (B, C, H, W) -> same.  Paper: Uformer, section 3.2.
+
+    Complexity: 2 H W C² ratio.
+
+    dim: channels.  ratio: hidden channels are int(dim ratio).
+    """
+
+    def __init__(self, *, dim: int, ratio: float = 4.0):
+        super().__init__()
+        hidden = int(dim * ratio)
+        # in lists, since the released weights number them
+        self.linear1 = nn.Sequential(nn.Linear(dim, hidden))
+        self.dwconv = nn.Sequential(nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden))
+        self.linear2 = nn.Sequential(nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.gelu(self.linear1(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        y = F.gelu(depthwise(y, self.dwconv[0].weight, self.dwconv[0].bias))
+        return self.linear2(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -1,0 +1,33 @@
+"""Multi-Dconv head transposed attention (Restormer, CVPR 2022)."""
+
+import torch
+from torch import Tensor, nn
+
+from ..ops.channel_attention import Backend, channel_attention
+from .attention import Attention
+from .layers import Pointwise
+
+
+class TransposedAttention(Attention):
+    """Attention across channels, with depthwise convolutions for context.  Paper: Restormer, section 3.1.
+
+    Complexity: O(H W C²): linear in the pixels.
+
+    dim: channels.  num_heads: must divide dim.  bias: of the convolutions.  backend: see
+    `ops.channel_attention`.
+    """
+
+    def __init__(self, *, dim: int, num_heads: int, bias: bool = False, backend: Backend = "auto"):
+        super().__init__(dim=dim, num_heads=num_heads)
+        self.backend: Backend = backend
+        self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
+        self.qkv = Pointwise(dim, 3 * dim, bias=bias)
+        self.qkv_dwconv = nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim, bias=bias)
+        self.project_out = Pointwise(dim, dim, bias=bias)
+
+    def forward(self, x: Tensor, shared: None = None) -> Tensor:
+        """(B, C, H, W) -> same."""
+        qkv = self.qkv_dwconv(self.qkv(x)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, 3C)
+        weight = self.project_out.weight.flatten(1)
+        y = channel_attention(qkv, self.temperature, weight, self.project_out.bias, backend=self.backend)
+        return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
