@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from ..ops.gating import gelu_gate
-from .layers import Pointwise, depthwise, pointwise
+from ..ops.feed_forward import Backend, gated_dconv
+from .layers import hidden_channels, weights
 
 
 class GatedDconvFeedForward(nn.Module):
@@ -12,24 +12,18 @@ class GatedDconvFeedForward(nn.Module):
 
     Complexity: 3 H W C² ratio.
 
-    dim: channels.  ratio: the halves are int(dim ratio) channels wide.  bias: of the convolutions.
+    dim: channels.  ratio: the halves are int(dim ratio) channels wide.  bias: of the convolutions.  backend:
+    see `ops.feed_forward.gated_dconv`.
     """
 
-    def __init__(self, *, dim: int, ratio: float = 2.66, bias: bool = False):
+    def __init__(self, *, dim: int, ratio: float = 2.66, bias: bool = False, backend: Backend = "auto"):
         super().__init__()
-        hidden = int(dim * ratio)
-        self.project_in = Pointwise(dim, 2 * hidden, bias=bias)
+        hidden = hidden_channels(dim, ratio)
+        self.project_in = nn.Conv2d(dim, 2 * hidden, 1, bias=bias)
         self.dwconv = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=bias)
-        self.project_out = Pointwise(hidden, dim, bias=bias)
+        self.project_out = nn.Conv2d(hidden, dim, 1, bias=bias)
+        self.backend: Backend = backend
 
     def forward(self, x: Tensor) -> Tensor:
-        # the halves are made apart: cut out of one picture, neither would lie in one piece
-        x, gate = (depthwise(pointwise(x, *into), *around) for into, around in self._halves())
-        return self.project_out(gelu_gate(x, gate))
-
-    def _halves(self):
-        def halves(layer: nn.Conv2d):
-            biases = (None, None) if layer.bias is None else layer.bias.chunk(2)
-            return zip(layer.weight.chunk(2), biases, strict=True)
-
-        return zip(halves(self.project_in), halves(self.dwconv), strict=True)
+        layers = (weights(layer) for layer in (self.project_in, self.dwconv, self.project_out))
+        return gated_dconv(x, *layers, backend=self.backend)

@@ -1,8 +1,9 @@
 """Small layers that every block uses.  Pictures are (B, C, H, W) in channels-last memory."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..ops.convolution import Layer, pointwise
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -59,11 +60,13 @@ class Pointwise(nn.Conv2d):
         return pointwise(x, self.weight, self.bias)
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """1x1 convolution of a picture in channels-last memory.  weight: (C', C, 1, 1)."""
-    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+def weights(layer: nn.Module) -> Layer:
+    """Weight and bias of a convolution or linear layer, as `ops` take them."""
+    return layer.weight, layer.bias
 
 
-def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """3x3 convolution of each channel by itself.  weight: (C, 1, 3, 3)."""
-    return F.conv2d(x, weight, bias, padding=1, groups=len(weight))
+def hidden_channels(dim: int, ratio: float) -> int:
+    """int(dim ratio), rounded down as in the published nets.  Raises ValueError where nothing is left."""
+    if not 1 <= dim * ratio < 2**31:
+        raise ValueError(f"{ratio=} leaves no hidden channels of {dim=}; take a larger one")
+    return int(dim * ratio)

@@ -3,7 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import depthwise
+from ..ops.convolution import depthwise
+from .layers import hidden_channels
 
 
 class LocallyEnhanced(nn.Module):
@@ -16,7 +17,7 @@ class LocallyEnhanced(nn.Module):
 
     def __init__(self, *, dim: int, ratio: float = 4.0):
         super().__init__()
-        hidden = int(dim * ratio)
+        hidden = hidden_channels(dim, ratio)
         # in lists, since the released weights number them
         self.linear1 = nn.Sequential(nn.Linear(dim, hidden))
         self.dwconv = nn.Sequential(nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..ops.channel_attention import Backend, channel_attention
 from .attention import Attention
-from .layers import Pointwise
+from .layers import weights
 
 
 class TransposedAttention(Attention):
@@ -21,13 +21,17 @@ class TransposedAttention(Attention):
         super().__init__(dim=dim, num_heads=num_heads)
         self.backend: Backend = backend
         self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
-        self.qkv = Pointwise(dim, 3 * dim, bias=bias)
+        self.qkv = nn.Conv2d(dim, 3 * dim, 1, bias=bias)
         self.qkv_dwconv = nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim, bias=bias)
-        self.project_out = Pointwise(dim, dim, bias=bias)
+        self.project_out = nn.Conv2d(dim, dim, 1, bias=bias)
 
     def forward(self, x: Tensor, shared: None = None) -> Tensor:
         """(B, C, H, W) -> same."""
-        qkv = self.qkv_dwconv(self.qkv(x)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H W, 3C)
-        weight = self.project_out.weight.flatten(1)
-        y = channel_attention(qkv, self.temperature, weight, self.project_out.bias, backend=self.backend)
-        return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return channel_attention(
+            x,
+            weights(self.qkv),
+            weights(self.qkv_dwconv),
+            self.temperature,
+            weights(self.project_out),
+            backend=self.backend,
+        )

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .layers import hidden_channels
+
 
 class Mlp(nn.Module):
     """Linear, GELU, linear on each pixel: (B, C, H, W) -> same.  Paper: Vaswani et al., NeurIPS 2017, section
@@ -15,8 +17,8 @@ class Mlp(nn.Module):
 
     def __init__(self, *, dim: int, ratio: float = 2.0, drop: float = 0.0):
         super().__init__()
-        self.fc1 = nn.Linear(dim, int(dim * ratio))
-        self.fc2 = nn.Linear(int(dim * ratio), dim)
+        self.fc1 = nn.Linear(dim, hidden_channels(dim, ratio))
+        self.fc2 = nn.Linear(self.fc1.out_features, dim)
         self.drop = nn.Dropout(drop)
 
     def forward(self, x: Tensor) -> Tensor:

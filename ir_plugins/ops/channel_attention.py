@@ -1,13 +1,16 @@
 """Attention across channels (Restormer, section 3.1).
 
-B batch, P pixels, C channels, n heads of d channels
+B batch, C channels, H x W picture of P pixels, n heads of d channels
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .convolution import Layer, channel_chunks, depthwise, part, pointwise
 
 Backend = Literal["auto", "reference", "folded"]
 
@@ -15,48 +18,91 @@ EPS = 1e-12  # of F.normalize, as published
 
 
 def channel_attention(
-    qkv: Tensor, temperature: Tensor, weight: Tensor, bias: Tensor | None, *, backend: Backend = "auto"
+    x: Tensor,
+    qkv: Layer,
+    qkv_dwconv: Layer,
+    temperature: Tensor,
+    project_out: Layer,
+    *,
+    backend: Backend = "auto",
 ) -> Tensor:
-    """Project(softmax(q̂ᵀ k̂ temperature) v), with q̂ and k̂ of unit length along the pixels (eq. 1).
+    """Project(softmax(q̂ k̂ᵀ temperature) v) for q, k, v = depthwise(pointwise(x)), with q̂ and k̂ of unit
+    length along the pixels (eq. 1).
 
-    qkv: (B, P, 3C).  temperature: (n, 1, 1).  weight: (C, C) and bias: (C,) of the output projection.
-    Returns (B, P, C).
+    x: (B, C, H, W) -> same.  Weights: qkv (3C, C, 1, 1), qkv_dwconv (3C, 1, 3, 3), project_out (C, C, 1, 1).
+    temperature: (n, 1, 1).
 
-    backend: "reference" reads like the equation.  "folded" never normalises nor moves a whole picture:
-    lengths divide the d x d logits, and the projection is multiplied into the C x C attention, so that v is
-    read once. "auto" is "folded".
+    backend: "reference" reads like the equation.  "folded" divides the d x d logits by the lengths instead of
+    normalising pictures, and multiplies the projection into the C x C attention, so that v is read once;
+    without gradients it makes q, k and v in chunks of channels.  "auto" is "folded".
     """
     if backend == "reference":
-        return _reference(qkv, temperature, weight, bias)
+        return _reference(x, qkv, qkv_dwconv, temperature, project_out)
     if backend in ("auto", "folded"):
-        return _folded(qkv, temperature, weight, bias)
+        return _folded(x, qkv, qkv_dwconv, temperature, project_out)
     raise ValueError(f"{backend=} is unknown; choose auto, reference or folded")
 
 
-def _reference(qkv: Tensor, temperature: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    heads = temperature.shape[0]
-    q, k, v = (t.unflatten(-1, (heads, -1)).permute(0, 2, 3, 1) for t in qkv.chunk(3, dim=-1))  # (B, n, d, P)
-    q, k = (F.normalize(t.float(), dim=-1, eps=EPS) for t in (q, k))
+def _reference(x: Tensor, qkv: Layer, qkv_dwconv: Layer, temperature: Tensor, project_out: Layer) -> Tensor:
+    h, w = x.shape[2:]
+    q, k, v = depthwise(F.conv2d(x, *qkv), *qkv_dwconv).chunk(3, dim=1)
+    q, k, v = (t.flatten(2).unflatten(1, (len(temperature), -1)) for t in (q, k, v))  # (B, n, d, P)
+    q, k = (F.normalize(t.to(_precise(t)), dim=-1, eps=EPS) for t in (q, k))
     attention = (q @ k.mT * temperature).softmax(-1).to(v.dtype)  # (B, n, d, d)
-    y = (attention @ v).flatten(1, 2).mT  # (B, P, C)
-    return F.linear(y, weight, bias)
+    y = (attention @ v).flatten(1, 2).unflatten(2, (h, w))
+    return F.conv2d(y, *project_out)
 
 
-def _folded(qkv: Tensor, temperature: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    heads = temperature.shape[0]
-    q, k, v = qkv.chunk(3, dim=-1)
+def _folded(x: Tensor, qkv: Layer, qkv_dwconv: Layer, temperature: Tensor, project_out: Layer) -> Tensor:
+    heads, dim = len(temperature), x.shape[1]
+
+    def make(channels: slice) -> Tensor:
+        y = depthwise(pointwise(x, *part(qkv, channels)), *part(qkv_dwconv, channels))
+        return y.permute(0, 2, 3, 1).flatten(1, 2)  # (B, P, channels)
+
+    cosine = _cosines(make, x, heads)
+    with torch.autocast(x.device.type, enabled=False):
+        attention = (cosine * temperature).softmax(-1)  # (B, n, d, d)
+        # project(attention v) = (project attention) v: columns of the projection belong to heads
+        columns = project_out[0].flatten(1).unflatten(1, (heads, -1)).transpose(0, 1)  # (n, C, d)
+        folded = (columns.to(attention.dtype) @ attention).permute(0, 1, 3, 2).flatten(1, 2)  # (B, C, C)
+    y = None
+    for channels in channel_chunks(x, 0, dim):
+        v = make(slice(2 * dim + channels.start, 2 * dim + channels.stop))
+        weight = folded[:, channels].to(v.dtype)
+        y = v @ weight if y is None else y.baddbmm_(v, weight)
+    if project_out[1] is not None:
+        y = y + project_out[1].to(y.dtype)
+    return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+
+
+def _cosines(make: Callable[[slice], Tensor], x: Tensor, heads: int) -> Tensor:
+    """q̂ k̂ᵀ of every head, float32: (B, n, d, d)."""
+    dim = x.shape[1]
+    if len(channel_chunks(x, 0, dim)) == 1:
+        return _cosine(make(slice(0, dim)), make(slice(dim, 2 * dim)), heads)
+    rows = []
+    for start in range(0, dim, dim // heads):
+        chunks = channel_chunks(x, start, start + dim // heads)
+        keys = [make(slice(dim + chunk.start, dim + chunk.stop)) for chunk in chunks]
+        for chunk in chunks:
+            q = make(chunk)
+            rows.append(torch.cat([_cosine(q, k, 1) for k in keys], dim=-1)[:, 0])  # (B, chunk, d)
+    return torch.cat(rows, dim=1).unflatten(1, (heads, -1))
+
+
+def _cosine(q: Tensor, k: Tensor, heads: int) -> Tensor:
+    """q: (B, P, n c), k: (B, P, n d) -> (B, n, c, d)."""
     # fp32: the sum over the pixels overflows half precision, and a zero vector's EPS underflows in it
-    length = torch.linalg.vector_norm(qkv[..., : 2 * q.shape[-1]], dim=1, dtype=torch.float32)  # (B, 2C)
-    length_q, length_k = length.clamp_min(EPS).unflatten(-1, (2, heads, -1)).unbind(1)  # (B, n, d)
-    if qkv.dtype == torch.float16:  # only here can the sums of q k overflow
-        q, k = (t * (1 / s.flatten(1)).to(t.dtype)[:, None] for t, s in ((q, length_q), (k, length_k)))
-        length_q = length_k = torch.ones_like(length_q)
-    q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))  # (B, n, P, d)
-    with torch.autocast(qkv.device.type, enabled=False):
-        logits = (q.mT @ k).float() / (length_q[..., :, None] * length_k[..., None, :])
-        attention = (logits * temperature).softmax(-1)  # (B, n, d, d)
-    # project(attention v) = (project attention) v: columns of the projection belong to heads
-    columns = weight.unflatten(-1, (heads, -1)).transpose(0, 1)  # (n, C, d)
-    folded = (columns.float() @ attention).transpose(1, 2).flatten(2)  # (B, C, C)
-    y = v @ folded.to(v.dtype).mT
-    return y if bias is None else y + bias.to(y.dtype)
+    length_q, length_k = (t.to(_precise(t)).square().sum(1).sqrt().clamp_min(EPS) for t in (q, k))
+    if q.dtype == torch.float16:  # only here can the sums of q k overflow
+        q, k = (t * (1 / length).to(t.dtype)[:, None] for t, length in ((q, length_q), (k, length_k)))
+        length_q, length_k = torch.ones_like(length_q), torch.ones_like(length_k)
+    q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))  # (B, n, P, c), (B, n, P, d)
+    length_q, length_k = (t.unflatten(-1, (heads, -1)) for t in (length_q, length_k))
+    with torch.autocast(q.device.type, enabled=False):
+        return (q.mT @ k).to(_precise(q)) / (length_q[..., :, None] * length_k[..., None, :])
+
+
+def _precise(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
