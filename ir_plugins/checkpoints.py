@@ -19,9 +19,6 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from .errors import UserError
 from .recognition import architecture, recognise
 
-# where published files keep their weights, the better ones first; some hold nothing but the weights
-PUBLISHED = ("params_ema", "params", "state_dict")
-
 
 def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict[str, Tensor]:
     """The state dict in a file of torch.save or safetensors, without the prefix "module." of wrapped nets.
@@ -32,7 +29,7 @@ def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict
     """
     content = _read(path)
     known = content if isinstance(content, Mapping) else {}
-    keys = (param_key, "params", *PUBLISHED)
+    keys = (param_key, "params", "params_ema", "state_dict")
     weights = next((known[key] for key in keys if isinstance(known.get(key), Mapping)), known)
     if not weights or not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in weights.items()):
         found = ", ".join(" ".join(str(key).split()) for key in list(known)[:6]) or "nothing"
