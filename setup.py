@@ -15,6 +15,7 @@ setup(
         "torch>=2.6",
         "einops",
         "lmdb",
+        "safetensors",
         "opencv-python",
         "pyyaml",
         "numpy",

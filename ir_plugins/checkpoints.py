@@ -1,34 +1,89 @@
-"""Weight files: what is in them, and whether a network fits."""
+"""Weight files: what is in them, whether a network fits, and which network does."""
 
+import io
+import os
+import pickletools
+import re
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from basicsr.utils.registry import ARCH_REGISTRY
+
 from .errors import UserError
+from .recognition import architecture, recognise
 
 
-def read_weights(path: str | Path, param_key: str | None = "params") -> dict[str, Tensor]:
-    """The state dict in a .pth file, chosen as BasicSR chooses it: under `param_key`, else under "params".
+def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict[str, Tensor]:
+    """The state dict in a file of torch.save or safetensors, without the prefix "module." of wrapped nets.
 
+    It is chosen as BasicSR chooses: under `param_key`, else under "params"; then as others publish theirs,
+    under "params_ema", "state_dict" or no key at all.  A .safetensors file has no keys to choose from.
     Nothing but tensors and plain containers is unpickled.  Raises UserError naming the file.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch reports damage as several unrelated exception classes
-        reason = (
-            "it holds more than weights" if "Weights only" in str(error) else "damaged, or no weight file"
-        )
-        raise UserError(f"{path}: cannot be read: {reason}; name another net_g_*.pth") from error
-    if param_key is not None:
-        there = content if isinstance(content, Mapping) else {}
-        content = there.get(param_key, there.get("params"))
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    content = _read(path)
+    known = content if isinstance(content, Mapping) else {}
+    keys = (param_key, "params", "params_ema", "state_dict")
+    weights = next((known[key] for key in keys if isinstance(known.get(key), Mapping)), known)
+    if not weights or not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in weights.items()):
+        found = ", ".join(" ".join(str(key).split()) for key in list(known)[:6]) or "nothing"
         raise UserError(
-            f"{path}: holds no weights under '{param_key}'; name a net_g_*.pth or set param_key_g"
+            f"{path}: holds no weights under '{param_key}' or a usual key, but {found[:200]}; "
+            "name a net_g_*.pth or set param_key_g"
         )
-    return {name.removeprefix("module."): value for name, value in content.items()}
+    return {name.removeprefix("module."): value for name, value in weights.items()}
+
+
+def save_weights(path: str | Path, weights: Mapping[str, Tensor], param_key: str = "params") -> None:
+    """Write a .pth, with the weights under `param_key`, or a .safetensors; whole, or not at all.
+
+    Raises UserError naming the file.
+    """
+    path = Path(path)
+    if path.suffix not in (".pth", ".safetensors"):
+        raise UserError(f"{path}: weights are written as .pth or .safetensors; give it one of these endings")
+    # each tensor on its own: torch.save would write all the memory that a view is a part of
+    own = {
+        name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in weights.items()
+    }
+    if path.suffix == ".pth":
+        buffer = io.BytesIO()
+        torch.save({param_key: own}, buffer)
+        data = buffer.getbuffer()
+    else:
+        data = safetensors.torch.save(own, metadata={"format": "pt"})
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def load_network(path: str | Path) -> nn.Module:
+    """The network that the weights in `path` are of, holding them, in eval mode.
+
+    Raises UserError naming the file.
+    """
+    weights = read_weights(path)
+    try:
+        arguments = recognise(weights)
+        net = ARCH_REGISTRY.get(arguments.pop("type"))(**arguments)
+    except ValueError as error:  # a network refuses what cannot work with one, too
+        raise UserError(f"{path}: {error}") from error
+    check_fits(path, weights, net)
+    net.load_state_dict(weights)
+    return net.eval()
 
 
 def check_fits(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> None:
@@ -43,7 +98,58 @@ def check_fits(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) 
     ]
     if faults:
         more = f" and {len(faults) - 2} more" if len(faults) > 2 else ""
-        raise UserError(
-            f"{path}: does not fit {type(net).__name__}: {', '.join(faults[:2])}{more}; "
-            "make network_g what it was trained with (the run's folder holds its option file)"
-        )
+        where = f"{path}: does not fit {type(net).__name__}"
+        raise UserError(f"{where}: {', '.join(faults[:2])}{more}; {_advice(weights, net)}")
+
+
+def _advice(weights: Mapping[str, Tensor], net: nn.Module) -> str:
+    """What to build instead of `net`, as far as the weights tell."""
+    name = architecture(weights)
+    try:
+        here, there = recognise(net.state_dict()), recognise(weights)
+    except UserError:
+        here, there = {}, {}
+    if name is not None and name != type(net).__name__:
+        return f"these are weights of {name}; write that into network_g"
+    if changed := [f"{key} {value}" for key, value in there.items() if value != here[key]]:
+        return f"these are weights of {name} with {', '.join(changed)}; write that into network_g"
+    return "make network_g what it was trained with (the run's folder holds its option file)"
+
+
+def _read(path: str | Path) -> Any:
+    """What a file of torch.save or safetensors holds."""
+    try:
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError as error:
+        raise UserError(f"no such file: {path}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        if Path(path).suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that it then refuses
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both report damage as several unrelated exception classes
+        if code := _code(path, str(error)):
+            raise UserError(
+                f"{path}: holds code ({code}) rather than weights alone, and was not run; "
+                "get a file that holds a plain state dict"
+            ) from error
+        reason = "it is empty" if empty else "damaged, or no weight file"
+        raise UserError(f"{path}: cannot be read: {reason}; name another file") from error
+
+
+def _code(path: str | Path, message: str) -> str | None:
+    """What torch refused to run according to its `message`; None where something else is wrong."""
+    if found := re.search(r"GLOBAL ([A-Za-z_][\w.]*)|(TorchScript)", message):
+        return found[1] or found[2]
+    if "Unsupported operand" in message:
+        # perhaps a pickle of a newer kind than torch reads, which gives up before it comes to the code
+        with open(path, "rb") as file, suppress(ValueError):  # no pickle at all
+            if any(
+                operation.name in ("GLOBAL", "STACK_GLOBAL") for operation, _, _ in pickletools.genops(file)
+            ):
+                return "a Python pickle"
+    return None

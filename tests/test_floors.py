@@ -23,6 +23,7 @@ BESIDE = {
     "errors",
     "options",
     "checkpoints",
+    "recognition",
     "schema",
     "rehearsal",
     "signatures",

@@ -13,9 +13,11 @@ import torch
 import yaml
 from tiny import tiny_options
 
+from ir_plugins.checkpoints import read_weights, save_weights
 from ir_plugins.cli import main
 
 from basicsr.utils.logger import initialized_logger
+from basicsr.utils.registry import ARCH_REGISTRY
 
 
 @pytest.fixture(autouse=True)
@@ -285,6 +287,22 @@ def test_weights_that_are_not_there(tiny, capsys):
     weights = "path:pretrain_network_g=nowhere.pth"
     assert "no such file: nowhere.pth" in fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", weights)
     assert "no weights to test" in fails(capsys, "test", "-opt", "tiny.yml")
+
+
+def test_weights_as_safetensors(tiny, capsys):
+    network = dict(tiny_options()["network_g"])
+    weights = ARCH_REGISTRY.get(network.pop("type"))(**network).state_dict()
+    save_weights("a.safetensors", weights)
+    override = ["--force_yml", "path:pretrain_network_g=a.safetensors"]
+    assert main(["test", "-opt", "tiny.yml", *override]) == 0
+    assert main(["train", "-opt", "tiny.yml", *override, "train:optim_g:lr=0", "train:ema_decay=0"]) == 0
+    trained = read_weights("experiments/tiny/models/net_g_latest.pth")
+    assert all(torch.equal(trained[name], value) for name, value in weights.items())
+    capsys.readouterr()
+    Path("a.safetensors").write_bytes(b"")
+    assert "a.safetensors: cannot be read: it is empty" in fails(
+        capsys, "test", "-opt", "tiny.yml", *override
+    )
 
 
 def test_weights_of_another_network(tiny, capsys):

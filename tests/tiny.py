@@ -5,6 +5,35 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+# every argument that changes a shape, each with a value of its own where that can be
+RESTORMER = {
+    "inp_channels": 3,
+    "out_channels": 3,
+    "dim": 6,
+    "num_blocks": [1, 2, 1, 3],
+    "num_refinement_blocks": 2,
+    "heads": [1, 2, 3, 4],
+    "ffn_expansion_factor": 2.66,
+    "bias": False,
+    "LayerNorm_type": "WithBias",
+    "dual_pixel_task": False,
+}
+AST = {
+    "img_size": 128,
+    "in_chans": 3,
+    "dd_in": 3,
+    "embed_dim": 12,
+    "depths": [1, 2, 1, 1, 2, 1, 3, 1, 1],
+    "num_heads": [1, 2, 4, 8, 16, 12, 6, 4, 3],
+    "win_size": 8,
+    "mlp_ratio": 4.0,
+    "qkv_bias": True,
+    "token_mlp": "frfn",
+}
+# and enough of them to be small
+SEMANIR = {"embed_dim": 6, "depths": [1], "num_heads": [2], "window_size": 5, "num_feat": 5}
+SEMANIR_UNET = {"embed_dim": 4, "depths": [1] * 7, "num_heads": [1] * 7, "window_size": 5}
+
 
 def write_pairs(folder: Path, sizes: list[tuple[int, int]], scale: int = 2) -> None:
     """Random pictures folder/lq/0.png, 1.png, ... of the given sizes, and scale times that in folder/gt."""

@@ -14,6 +14,8 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 
+from ..checkpoints import check_fits, read_weights
+
 
 @MODEL_REGISTRY.register()
 class RestorationModel(SRModel):
@@ -34,6 +36,16 @@ class RestorationModel(SRModel):
         net = self.get_bare_model(net)
         count = sum(p.numel() for p in net.parameters())
         get_root_logger().info(f"Network: {type(net).__name__}, with parameters: {count:,d}")
+
+    def load_network(self, net, load_path, strict=True, param_key="params") -> None:
+        # BasicSR knows torch.load alone, and ends in a KeyError for every key but the one named and "params"
+        net = self.get_bare_model(net)
+        weights = read_weights(load_path, param_key)
+        get_root_logger().info(f"Loading {type(net).__name__} from {load_path}")
+        if strict:
+            check_fits(load_path, weights, net)
+        self._print_different_keys_loading(net, weights, strict)
+        net.load_state_dict(weights, strict=strict)
 
     def test(self) -> None:
         """Restore `self.lq` with the EMA weights where there are any."""

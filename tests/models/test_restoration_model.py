@@ -1,19 +1,21 @@
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from tiny import tiny_options
 
+from ir_plugins.errors import UserError
 from ir_plugins.models import RestorationModel
 from ir_plugins.options import complete
 
 
-def model(ema_decay, drop_path_rate=0.9, **optimizer):
+def model(ema_decay, drop_path_rate=0.9, path=None, **optimizer):
     options = tiny_options()
     options["train"] |= {"ema_decay": ema_decay}
     options["train"]["optim_g"] |= optimizer
     options["network_g"] |= {"drop_path_rate": drop_path_rate}
-    options["path"] = {}
+    options["path"] = path or {}
     return RestorationModel(complete(options, is_train=True) | {"dist": False, "rank": 0})
 
 
@@ -61,3 +63,49 @@ def test_a_failed_write_leaves_the_older_file(workplace, monkeypatch):
         net.save_network(net.net_g, "net_g", 1)
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.parent.iterdir()] == ["models"]
+
+
+PUBLISHED = {
+    "params.pth": lambda weights: {"params": weights},
+    "params_ema.pth": lambda weights: {"params_ema": weights},
+    "state_dict.pth": lambda weights: {
+        "epoch": 3,
+        "state_dict": {f"module.{k}": v for k, v in weights.items()},
+    },
+    "bare.pth": lambda weights: weights,
+    "bare.safetensors": lambda weights: weights,
+}
+
+
+@pytest.mark.parametrize("file", PUBLISHED)
+@pytest.mark.parametrize("ema_decay", [0, 0.9])
+def test_every_published_form_is_loaded(workplace, file, ema_decay):
+    weights = model(0).net_g.state_dict()
+    save = safetensors.torch.save_file if file.endswith(".safetensors") else torch.save
+    save(PUBLISHED[file](weights), file)
+    net = model(ema_decay, path={"pretrain_network_g": file})
+    for loaded in [net.net_g, *([net.net_g_ema] if ema_decay else [])]:
+        for name, value in loaded.state_dict().items():
+            assert torch.equal(value, weights[name]), name
+
+
+def test_the_named_weights_are_loaded_and_the_ema_from_its_own(workplace):
+    weights = {key: model(0).net_g.state_dict() for key in ("params", "params_ema", "older")}
+    torch.save(weights, "a.pth")
+    net = model(0.9, path={"pretrain_network_g": "a.pth", "param_key_g": "older"})
+    for loaded, key in ((net.net_g, "older"), (net.net_g_ema, "params_ema")):
+        assert torch.equal(loaded.conv_last.bias, weights[key]["conv_last.bias"])
+
+
+def test_only_with_strict_load_must_all_weights_fit(workplace):
+    net = model(0)
+    weights = net.net_g.state_dict() | {"extra": torch.zeros(1), "conv_last.bias": torch.zeros(7)}
+    weights["conv_first.bias"] = torch.full((6,), 3.0)
+    torch.save({"params": weights}, "a.pth")
+    with pytest.raises(
+        UserError, match=r"a.pth: does not fit SemanIR: extra is left over, conv_last.bias is"
+    ):
+        net.load_network(net.net_g, "a.pth")
+    assert not torch.equal(net.net_g.conv_first.bias, weights["conv_first.bias"])
+    net.load_network(net.net_g, "a.pth", strict=False)
+    assert torch.equal(net.net_g.conv_first.bias, weights["conv_first.bias"])
