@@ -9,15 +9,15 @@ from torch import Tensor
 
 Layer = tuple[Tensor, Tensor | None]  # weight and bias
 
-# Wide results are made in chunks of channels of at most so many numbers: what the CPU's allocator hands out again
-# instead of mapping fresh pages, what keeps a GPU busy.
+# Wide results are made in chunks of channels of at most so many numbers: what the CPU's allocator hands out
+# again instead of mapping fresh pages, what keeps a GPU busy.
 CHUNK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}
 LEAST_CHANNELS = 16
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """1x1 convolution (B, C, H, W) -> (B, C', H, W), as a matrix product.  weight: (C', C) or (C', C, 1,
-    1).""" return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+    """1x1 convolution (B, C, H, W) -> (B, C', H, W), as a matrix product.  weight: (C', C[, 1, 1])."""
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
