@@ -15,7 +15,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from ..blocks.attention import run_blocks
 from ..blocks.designs import Designs, Maker, Own, attentions, feed_forwards
 from ..blocks.layers import ChannelNorm, DropPath
-from ..ops.padding import pad_to_multiple
+from ..ops.padding import crop, pad_to_multiple
 
 STAGES = (*(f"encoderlayer_{i}" for i in range(4)), "conv", *(f"decoderlayer_{i}" for i in range(4)))
 WIDTHS = (1, 2, 4, 8, 16, 16, 8, 4, 2)  # times embed_dim; the decoder keeps its skips, so it is twice as wide
@@ -153,7 +153,7 @@ class AST(nn.Module):
         y = self._run("conv", y)
         for step in range(4):
             skip = skips.pop()
-            up = self.get_submodule(f"upsample_{step}")(y)[..., : skip.shape[2], : skip.shape[3]]
+            up = crop(self.get_submodule(f"upsample_{step}")(y), (skip.shape[2], skip.shape[3]))
             y = self._run(f"decoderlayer_{step}", torch.cat([up, skip], dim=1))
         y = self.output_proj(y)
         return x + y if self.has_residual else y

@@ -15,7 +15,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from ..blocks.attention import run_blocks
 from ..blocks.designs import Designs, Maker, attentions, feed_forwards
 from ..blocks.layers import BiasFreeNorm, ChannelNorm, Pointwise
-from ..ops.padding import pad_to_multiple
+from ..ops.padding import crop, pad_to_multiple
 
 NormType = Literal["WithBias", "BiasFree"]
 
@@ -126,7 +126,7 @@ class Restormer(nn.Module):
         self.output = nn.Conv2d(2 * w1, out_channels, 3, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        h, w = x.shape[-2:]
+        size = (x.shape[-2], x.shape[-1])
         padded = pad_to_multiple(x, 8).contiguous(memory_format=torch.channels_last)
         shallow = self.patch_embed(padded)
         level1 = self._run(self.encoder_level1, shallow)
@@ -140,8 +140,8 @@ class Restormer(nn.Module):
         y = self._run(self.decoder_level1, torch.cat([self.up2_1(y), level1], dim=1))
         y = self._run(self.refinement, y)
         if self.skip_conv is not None:
-            return self.output(y + self.skip_conv(shallow))[..., :h, :w]
-        return (self.output(y) + padded)[..., :h, :w]
+            return crop(self.output(y + self.skip_conv(shallow)), size)
+        return crop(self.output(y) + padded, size)
 
     def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:
         return run_blocks(stage, x, use_checkpoint=self.use_checkpoint)

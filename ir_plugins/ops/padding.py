@@ -18,11 +18,20 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return x
 
 
-def _reflected(length: int, whole: int, device: torch.device) -> Tensor:
-    """0, 1, ..., length - 1, length - 2, ..., 0, 1, ...: `whole` of them.
+def crop(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """The top left H x W of a picture (B, C, H', W')."""
+    if not torch.compiler.is_exporting():
+        return x[..., : size[0], : size[1]]
+    # a slice asks whether it is shorter, which the exporter would have to answer once for all sizes
+    for axis, length in zip((-2, -1), size, strict=True):
+        x = x.index_select(axis, torch.arange(length, device=x.device))
+    return x
 
-    Unlike F.pad, reflection goes on where there is more to add than there are pixels.
+
+def _reflected(length: int, whole: int, device: torch.device) -> Tensor:
+    """0, 1, ..., length - 1, length - 2, ..., 0, and 0 from there on: `whole` of them.
+
+    Unlike F.pad, it serves pictures with fewer pixels than there are to add.
     """
-    period = max(1, 2 * length - 2)
-    index = torch.arange(whole, device=device) % period
-    return torch.minimum(index, period - index)
+    index = torch.arange(whole, device=device)
+    return torch.minimum(index, 2 * length - 2 - index).clamp(min=0)

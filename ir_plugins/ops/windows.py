@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from .padding import crop
+
 
 class WindowGrid(NamedTuple):
     """How a picture is cut: its size, the windows' size and by how much they are shifted, in pixels (rows,
@@ -24,13 +26,20 @@ class WindowGrid(NamedTuple):
     @property
     def padded(self) -> tuple[int, int]:
         """The picture's size once it is padded to whole windows."""
-        (h, w), (wh, ww) = self.size, self.window
-        return -(-h // wh) * wh, -(-w // ww) * ww
+        rows, columns = (_whole(*axis) for axis in zip(self.size, self.window, strict=True))
+        return rows, columns
 
     @property
     def is_whole(self) -> bool:
         """Whether every token of every window may see every other: no padding, no shift."""
-        return self.padded == self.size and self.shift == (0, 0)
+        return not torch.compiler.is_exporting() and self.padded == self.size and self.shift == (0, 0)
+
+
+def _whole(length: int, window: int) -> int:
+    # an exported net takes any size if the exporter never has to ask whether there is but one window
+    if torch.compiler.is_exporting():
+        length = torch.sym_max(length, window + 1)
+    return (length + window - 1) // window * window
 
 
 def window_grid(size: tuple[int, int], window_size: int, shifted: bool = False) -> WindowGrid:
@@ -54,7 +63,7 @@ def partition(x: Tensor, grid: WindowGrid) -> Tensor:
     """Picture (B, C, H, W) to windows (B, M, N, C); zeros fill what is missing at the bottom and right."""
     (h, w), (hp, wp) = grid.size, grid.padded
     x = x.permute(0, 2, 3, 1)  # channels last, so that every copy moves whole tokens
-    if (hp, wp) != (h, w):
+    if torch.compiler.is_exporting() or (hp, wp) != (h, w):
         x = F.pad(x, (0, 0, 0, wp - w, 0, hp - h))
     if grid.shift != (0, 0):
         x = x.roll((-grid.shift[0], -grid.shift[1]), dims=(1, 2))
@@ -67,7 +76,7 @@ def merge(windows: Tensor, grid: WindowGrid) -> Tensor:
     x = rearrange(windows, "b (mh mw) (h w) c -> b (mh h) (mw w) c", mh=grid.padded[0] // h, h=h, w=w)
     if grid.shift != (0, 0):
         x = x.roll(grid.shift, dims=(1, 2))
-    return x[:, : grid.size[0], : grid.size[1]].permute(0, 3, 1, 2)
+    return crop(x.permute(0, 3, 1, 2), grid.size)
 
 
 def regions(grid: WindowGrid, device: torch.device, mask_padding: bool = True) -> Tensor | None:
@@ -89,7 +98,7 @@ def regions(grid: WindowGrid, device: torch.device, mask_padding: bool = True) -
 def _axis_labels(length: int, padded: int, shift: int, device: torch.device, mask_padding: bool) -> Tensor:
     source = torch.arange(padded, device=device) + shift
     wrapped = source >= padded
-    is_padding = source % padded >= length
+    is_padding = torch.where(wrapped, source - padded, source) >= length
     return wrapped.int() + 2 * (is_padding & mask_padding).int()
 
 
