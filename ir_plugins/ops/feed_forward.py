@@ -110,7 +110,8 @@ def _gelu(x: Tensor) -> Tensor:
 
 
 def _with_bias(y: Tensor, bias: Tensor | None) -> Tensor:
-    return y if bias is None else y + bias.to(y.dtype)[:, None, None]
+    # the channels as the last axis, as they lie in memory
+    return y if bias is None else (y.permute(0, 2, 3, 1) + bias.to(y.dtype)).permute(0, 3, 1, 2)
 
 
 def _check(backend: str) -> None:

@@ -162,6 +162,9 @@ def _masked_biases(
         # adding 0 or -inf is vectorised on the CPU, masked_fill or where over all heads is not
         allowed = torch.where(dictionary[windows], bias.new_zeros(()), bias.new_full((), -torch.inf))
         for some in _chunks(heads, head_step):
+            if torch.compiler.is_compiling():  # dynamo writes no `out=` that lies in another tensor
+                yield (windows, some), bias[some] + allowed[:, None]
+                continue
             out = buffer[: len(allowed), : some.stop - some.start]
             yield (windows, some), torch.add(bias[some], allowed[:, None], out=out)
 

@@ -67,16 +67,21 @@ def partition(x: Tensor, grid: WindowGrid) -> Tensor:
         x = F.pad(x, (0, 0, 0, wp - w, 0, hp - h))
     if grid.shift != (0, 0):
         x = x.roll((-grid.shift[0], -grid.shift[1]), dims=(1, 2))
-    return rearrange(x, "b (mh h) (mw w) c -> b (mh mw) (h w) c", h=grid.window[0], w=grid.window[1])
+    return _exchange(x.unflatten(2, (-1, grid.window[1])).unflatten(1, (-1, grid.window[0])))
 
 
 def merge(windows: Tensor, grid: WindowGrid) -> Tensor:
     """Windows (B, M, N, C) to the picture (B, C, H, W) in channels-last memory; undoes `partition`."""
-    h, w = grid.window
-    x = rearrange(windows, "b (mh mw) (h w) c -> b (mh h) (mw w) c", mh=grid.padded[0] // h, h=h, w=w)
+    x = _exchange(windows.unflatten(2, grid.window).unflatten(1, (grid.padded[0] // grid.window[0], -1)))
     if grid.shift != (0, 0):
         x = x.roll(grid.shift, dims=(1, 2))
     return crop(x.permute(0, 3, 1, 2), grid.size)
+
+
+def _exchange(x: Tensor) -> Tensor:
+    """(b, i, j, k, l, c) -> (b, i k, j l, c)."""
+    # contiguous first: merging axes of a transposed tensor asks questions that an exporter cannot answer
+    return x.transpose(2, 3).contiguous().flatten(3, 4).flatten(1, 2)
 
 
 def regions(grid: WindowGrid, device: torch.device, mask_padding: bool = True) -> Tensor | None:
