@@ -15,13 +15,15 @@ from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..checkpoints import check_fits, read_weights
+from .schedulers import CosineAnnealingRestartCyclicLR
 
 
 @MODEL_REGISTRY.register()
 class RestorationModel(SRModel):
     """BasicSR's SRModel with every optimizer of torch.optim and files that are whole or not there.
 
-    Option keys: those of SRModel; `train:optim_g:type` is any class of torch.optim.
+    Option keys: those of SRModel; `train:optim_g:type` is any class of torch.optim, `train:scheduler:type`
+    one of BasicSR's or CosineAnnealingRestartCyclicLR.
     """
 
     def get_optimizer(
@@ -29,6 +31,13 @@ class RestorationModel(SRModel):
     ) -> torch.optim.Optimizer:
         # BasicSR 1.4.2 knows Adam only
         return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+
+    def setup_schedulers(self) -> None:
+        arguments = dict(self.opt["train"]["scheduler"])
+        if arguments.pop("type") != CosineAnnealingRestartCyclicLR.__name__:
+            super().setup_schedulers()
+            return
+        self.schedulers += [CosineAnnealingRestartCyclicLR(o, **arguments) for o in self.optimizers]
 
     @master_only
     def print_network(self, net: nn.Module) -> None:
