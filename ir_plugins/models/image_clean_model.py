@@ -83,7 +83,8 @@ class ImageCleanModel(RestorationModel):
 
     def test(self) -> None:
         """Restore `self.lq` (B, C, H, W) as (B, C, sH, sW), padded to whole windows meanwhile."""
-        val, scale = self.opt["val"], self.opt.get("scale", 1)
+        val = self.opt["val"]
+        scale = self.opt.get("scale", 1)
         whole, (h, w) = self.lq, self.lq.shape[-2:]
         padded, outputs = pad_to_multiple(whole, val.get("window_size") or 1), []
         for self.lq in padded.split(val.get("max_minibatch") or len(whole)):
