@@ -59,3 +59,10 @@ def value_at(block: Any, *keys: str) -> Any:
     for key in keys:
         block = block.get(key) if isinstance(block, dict) else None
     return block
+
+
+def count_problems(options: Options, keys: Keys) -> Iterator[Problem]:
+    """A problem where something other than a whole number from 1 stands at `keys`."""
+    value = value_at(options, *keys)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        yield Problem(keys, f"is {value!r}; expected a whole number of at least 1")

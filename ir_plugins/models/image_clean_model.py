@@ -1,7 +1,4 @@
-"""The model that Restormer's option files name.
-
-B pictures of a batch, C channels, H x W picture, s scale
-"""
+"""The model that Restormer's option files name."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +12,6 @@ from basicsr.metrics import calculate_metric
 from basicsr.utils import tensor2img
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from ..ops.padding import pad_to_multiple
 from ..options import Options
 from . import image_clean_options
 from .grad_clip import clip_before_step
@@ -34,7 +30,6 @@ class ImageCleanModel(RestorationModel):
       stage goes on past its end.
     - `train:use_grad_clip`: gradients are clipped to a norm of 0.01.
     - `train:mixing_augs: {mixup, mixup_beta, use_identity}`: see `Mixup`.
-    - `val:window_size`: pictures are padded by reflection to its multiples, and cropped afterwards.
     - `val:use_image`: true, the default, measures what would be saved; false measures before rounding.
     - `val:rgb2bgr`: false leaves the channels in the order of the tensors when saving and measuring.
     - `val:max_minibatch`: no more pictures than that go through the network at once.
@@ -47,6 +42,7 @@ class ImageCleanModel(RestorationModel):
     @staticmethod
     def option_problems(options: Options) -> Iterator[tuple[tuple[str, ...], str]]:
         """Key path and text of everything that is wrong with those keys, for `schema.check`."""
+        yield from RestorationModel.option_problems(options)
         yield from image_clean_options.option_problems(options)
 
     def init_training_settings(self) -> None:
@@ -82,15 +78,13 @@ class ImageCleanModel(RestorationModel):
         super().optimize_parameters(current_iter)
 
     def test(self) -> None:
-        """Restore `self.lq` (B, C, H, W) as (B, C, sH, sW), padded to whole windows meanwhile."""
-        val = self.opt["val"]
-        scale = self.opt.get("scale", 1)
-        whole, (h, w) = self.lq, self.lq.shape[-2:]
-        padded, outputs = pad_to_multiple(whole, val.get("window_size") or 1), []
-        for self.lq in padded.split(val.get("max_minibatch") or len(whole)):
+        """RestorationModel's, a few pictures of the batch at a time."""
+        pictures, outputs = self.lq, []
+        for part in pictures.split(self.opt["val"].get("max_minibatch") or len(pictures)):
+            self.lq = part
             super().test()
             outputs.append(self.output)
-        self.lq, self.output = whole, torch.cat(outputs)[..., : h * scale, : w * scale]
+        self.lq, self.output = pictures, torch.cat(outputs)
 
     def nondist_validation(self, dataloader, current_iter, tb_logger, save_img) -> None:
         # BasicSR's loop knows rounded pictures only, so what is measured on others is gathered beside it

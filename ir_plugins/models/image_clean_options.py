@@ -1,10 +1,9 @@
 """What may stand behind the keys of `ImageCleanModel`: checked before a run, when the option file is read."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from ..options import Options
-from ..problems import is_block, unknown_keys, value_at
+from ..problems import count_problems, is_block, unknown_keys, value_at
 from .patch_plan import plan_problems
 
 # PatchPlan's arguments, and the published keys of datasets:train that give them
@@ -12,7 +11,6 @@ PLAN = {"patch_sizes": "gt_sizes", "batch_sizes": "mini_batch_sizes", "iters": "
 FLAGS = [("train", "use_grad_clip"), ("train", "mixing_augs", "mixup"), ("val", "use_image")]
 FLAGS += [("train", "mixing_augs", "use_identity"), ("val", "rgb2bgr")]
 MIXING = {"mixup", "mixup_beta", "use_identity"}
-COUNTS = [("val", "window_size"), ("val", "max_minibatch")]
 
 
 def option_problems(options: Options) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -24,15 +22,13 @@ def option_problems(options: Options) -> Iterator[tuple[tuple[str, ...], str]]:
     else:
         yield from unknown_keys(mixing or {}, ("train", "mixing_augs"), MIXING)
     beta = value_at(options, "train", "mixing_augs", "mixup_beta")
-    if beta is not None and not (_is_number(beta) and 0 < beta < float("inf")):
+    is_number = isinstance(beta, int | float) and not isinstance(beta, bool)
+    if beta is not None and not (is_number and 0 < beta < float("inf")):
         yield ("train", "mixing_augs", "mixup_beta"), f"is {beta!r}; expected a number above 0"
     for keys in FLAGS:
         if not isinstance(value_at(options, *keys), bool | None):
             yield keys, f"is {value_at(options, *keys)!r}; expected true or false"
-    for keys in COUNTS:
-        count = value_at(options, *keys)
-        if count is not None and not (_is_number(count) and isinstance(count, int) and count >= 1):
-            yield keys, f"is {count!r}; expected a whole number of at least 1"
+    yield from count_problems(options, ("val", "max_minibatch"))
 
 
 def _plan_problems(train: Options, scale: int) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -46,7 +42,3 @@ def _plan_problems(train: Options, scale: int) -> Iterator[tuple[tuple[str, ...]
         sizes = {name: train[key] for name, key in PLAN.items()}
         for name, text in plan_problems(**sizes, scale=scale, **limits):
             yield ("datasets", "train", PLAN[name]), text
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
