@@ -199,7 +199,8 @@ def test_test_noise_depends_on_the_picture_alone(clean, in_ch, backend):
     for index in (2, 0, 1):  # in another order
         assert torch.equal(again[index]["lq"], first[index]["lq"])
     noises = [item["lq"] - item["gt"] for item in first]
-    assert not torch.equal(noises[0][:, :5, :5], noises[1][:, :5, :5])
+    starts = torch.stack([noise.flatten()[:90] for noise in noises])  # as they were drawn, whatever the shape
+    assert torch.corrcoef(starts).fill_diagonal_(0).abs().max() < 0.4
     assert level(first[1]) == pytest.approx(15, rel=0.2)
     if in_ch == 3:
         assert torch.equal(first[1]["gt"], pictures[1])
