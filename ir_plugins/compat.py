@@ -38,6 +38,8 @@ def repair() -> None:
     round_jpeg_quality()
     share_lmdb_environments()
     name_unreadable_images()
+    degrade_where_the_model_is()
+    view_pictures_in_any_memory()
 
 
 def refuse_other_basicsr() -> None:
@@ -202,6 +204,81 @@ def name_unreadable_images() -> None:
 
     file_client.HardDiskBackend.get = get
     _rebind(decode, imfrombytes)
+
+
+def degrade_where_the_model_is() -> None:
+    """`AssertionError: Torch not compiled with CUDA enabled` from RealESRNetModel and RealESRGANModel.
+
+    Concerns any basicsr with `num_gpu: 0`: both move their JPEG, their sharpening and their pool of pairs to
+    the GPU whatever the model is on.  Delete when they use `self.device`.
+    """
+    import torch
+
+    from basicsr.models.realesrgan_model import RealESRGANModel
+    from basicsr.models.realesrnet_model import RealESRNetModel
+    from basicsr.utils import DiffJPEG, USMSharp
+
+    def mend(model: Any) -> None:
+        base, enqueue = model.__base__, model._dequeue_and_enqueue
+
+        @functools.wraps(model.__init__)
+        def __init__(self: Any, opt: dict[str, Any]) -> None:
+            base.__init__(self, opt)
+            self.jpeger = DiffJPEG(differentiable=False).to(self.device)
+            self.usm_sharpener = USMSharp().to(self.device)
+            self.queue_size = opt.get("queue_size", 180)
+
+        @functools.wraps(enqueue)
+        def _dequeue_and_enqueue(self: Any) -> None:
+            if not hasattr(self, "queue_lr"):
+                count = self.queue_size
+                if count % len(self.lq):
+                    raise UserError(f"queue_size: {count} is no multiple of batch_size_per_gpu; take one")
+                self.queue_lr = torch.zeros(count, *self.lq.shape[1:], device=self.device)
+                self.queue_gt = torch.zeros(count, *self.gt.shape[1:], device=self.device)
+                self.queue_ptr = 0
+            enqueue(self)
+
+        model.__init__, model._dequeue_and_enqueue = __init__, _dequeue_and_enqueue
+
+    for model in (RealESRNetModel, RealESRGANModel):
+        names = {*model.__init__.__code__.co_names, *model._dequeue_and_enqueue.__code__.co_names}
+        if "cuda" in names:
+            mend(model)
+
+
+def view_pictures_in_any_memory() -> None:
+    """`RuntimeError: view size is not compatible with input tensor's size and stride`.
+
+    Concerns any basicsr: VGGStyleDiscriminator and filter2D cannot take pictures in channels-last memory,
+    which is what our nets give, and BasicSR's own loader with `num_worker_per_gpu: 0`.  Delete when both
+    reshape instead.
+    """
+    import torch
+
+    from basicsr.archs.discriminator_arch import VGGStyleDiscriminator
+    from basicsr.utils import img_process_util
+
+    original: Any = img_process_util.filter2D
+    pictures = torch.zeros(2, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    try:
+        original(pictures, torch.zeros(2, 3, 3))
+        return
+    except RuntimeError:
+        pass
+
+    @functools.wraps(original)
+    def filter2D(img: Any, kernel: Any) -> Any:
+        return original(img.contiguous(), kernel)
+
+    forward = VGGStyleDiscriminator.forward
+
+    @functools.wraps(forward)
+    def forward_contiguous(self: Any, x: Any) -> Any:
+        return forward(self, x.contiguous())
+
+    VGGStyleDiscriminator.forward = forward_contiguous
+    _rebind(original, filter2D)
 
 
 class SourcedBytes(bytes):

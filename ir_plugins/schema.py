@@ -5,44 +5,31 @@ models and datasets look up in their options is found in their source, so a plug
 as they are registered.
 """
 
-import difflib
 import importlib.util
 import inspect
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 from basicsr.models import lr_scheduler
 from basicsr.models.base_model import BaseModel
-from basicsr.utils.registry import (
-    ARCH_REGISTRY,
-    DATASET_REGISTRY,
-    LOSS_REGISTRY,
-    METRIC_REGISTRY,
-    MODEL_REGISTRY,
-    Registry,
-)
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from . import rehearsal
+from .dataset_schema import channel_problems, dataset_problems
 from .errors import UserError
 from .options import Options, locate
+from .problems import Problem, entries, is_block, registered, unknown, unknown_keys, value_at
 from .signatures import Keys, fits, keys_read, kind_of
 
 # what BasicSR's pipelines, loaders and loggers look up themselves
 TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger"}
 TOP |= {"dist_params", "find_unused_parameters"}
-DATASET = {"name", "type", "mode", "io_backend", "batch_size_per_gpu", "num_worker_per_gpu", "use_shuffle"}
-DATASET |= {
-    "dataset_enlarge_ratio",
-    "prefetch_mode",
-    "num_prefetch_queue",
-    "pin_memory",
-    "persistent_workers",
-}
 BLOCKS: dict[str, set[str]] = {
     "path": {"resume_state", "ignore_resume_networks"},
     "train": {"total_iter", "warmup_iter"},
@@ -60,11 +47,6 @@ LEAST = {"scale": 1, "total_iter": 1, "val_freq": 1, "print_freq": 1, "save_chec
 LEAST |= {"batch_size_per_gpu": 1, "num_worker_per_gpu": 0, "num_gpu": 0, "crop_border": 0, "manual_seed": 0}
 LEAST |= {"warmup_iter": -1}
 BELOW = {"ema_decay": 1.0, "dataset_enlarge_ratio": 1e9, "lr": 1e9}  # from 0, fractions allowed
-
-
-class Problem(NamedTuple):
-    keys: Keys
-    text: str
 
 
 def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] | None = None) -> None:
@@ -108,42 +90,47 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     yield from _wrong_names(options)
     blocks = ["datasets", *BLOCKS, *(key for key in options if key.startswith("network_"))]
     yield from (
-        Problem((key,), "must be a block of keys") for key in blocks if not _is_block(options.get(key, {}))
+        Problem((key,), "must be a block of keys") for key in blocks if not is_block(options.get(key, {}))
     )
     yield from _wrong_numbers(options, ())
-    options = {key: value for key, value in options.items() if key not in blocks or _is_block(value)}
+    options = {key: value for key, value in options.items() if key not in blocks or is_block(value)}
 
-    model = _registered(MODEL_REGISTRY, options.get("model_type"))
+    model = registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
-        yield _unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
+        yield unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
     read = keys_read(model) if model else set()
     networks = [key for key in options if key.startswith("network_")]
     if is_train and ("network_d",) in read and not options.get("network_d"):
         yield Problem(("network_d",), f"is missing; {options['model_type']} needs it")
-    yield from _unknown_keys(options, (), TOP | set(networks) | {keys[0] for keys in read})
+    yield from unknown_keys(options, (), TOP | set(networks) | {keys[0] for keys in read})
     for block, known in BLOCKS.items() if model else ():
         known = known | {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
         if block == "path":
             known = known | {prefix + name for prefix in NETWORK_PATHS for name in networks}
             known |= {prefix + name.removeprefix("network_") for prefix in NETWORK_PATHS for name in networks}
-        yield from _unknown_keys(options.get(block) or {}, (block,), known)
-    if _value(options, "logger", "wandb", "project"):
+        yield from unknown_keys(options.get(block) or {}, (block,), known)
+    if hasattr(model, "option_problems"):  # a static method that yields a key path and a text
+        yield from itertools.starmap(Problem, model.option_problems(options))
+    if value_at(options, "logger", "wandb", "project"):
         if importlib.util.find_spec("wandb") is None:
             yield Problem(
                 ("logger", "wandb"), "needs the package wandb: pip install wandb, or set project: ~"
             )
-        if not _value(options, "logger", "use_tb_logger"):
+        if not value_at(options, "logger", "use_tb_logger"):
             yield Problem(("logger", "wandb"), "mirrors tensorboard; set use_tb_logger: true beside it")
 
     if is_train and "train" not in (options.get("datasets") or {}):
         yield Problem(("datasets",), "has no block train")
     for phase, dataset in (options.get("datasets") or {}).items():
-        yield from _dataset_problems(("datasets", phase), dataset, is_train)
-    yield from _channel_problems(options)
+        inner = {keys[2] for keys in read if len(keys) > 2 and keys[:2] == ("datasets", phase)}
+        yield from dataset_problems(
+            ("datasets", phase), dataset, is_train=is_train, scale=options.get("scale"), known=inner
+        )
+    yield from channel_problems(options)
     for name in networks:
         yield from _network_problems((name,), options[name] or {}, options.get("scale"))
     if is_train:
-        yield from _train_problems(options.get("train") or {}, model)
+        yield from _train_problems(options.get("train") or {}, model, read)
     for name, block in (options.get("train") or {}).items():
         if name.startswith("optim_"):
             yield from _call_problems(("train", name), block, optimizers(), given={"params"})
@@ -153,7 +140,7 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
         elif name.endswith("_opt") and block is not None:
             yield from _call_problems(("train", name), block, entries(LOSS_REGISTRY))
     metrics = (options.get("val") or {}).get("metrics")
-    if not _is_block(metrics):
+    if not is_block(metrics):
         yield Problem(("val", "metrics"), "must be a block of keys")
         metrics = None
     for name, block in (metrics or {}).items():
@@ -167,11 +154,11 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
     """Names become folders and files: none may lead out of the folder that it is for."""
     names: dict[Keys, Any] = {
         ("name",): options.get("name"),
-        ("val", "suffix"): _value(options, "val", "suffix"),
+        ("val", "suffix"): value_at(options, "val", "suffix"),
     }
     datasets = options.get("datasets")
     for phase in datasets if isinstance(datasets, dict) else ():
-        names["datasets", phase, "name"] = _value(datasets, phase, "name")
+        names["datasets", phase, "name"] = value_at(datasets, phase, "name")
     for keys, name in names.items():
         if name is not None and not (
             isinstance(name, str) and re.fullmatch(r"(?!\.*$)[^/\\\x00-\x1f]{1,100}", name)
@@ -181,83 +168,37 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
             )
 
 
-def _value(block: Any, *keys: str) -> Any:
-    for key in keys:
-        block = block.get(key) if isinstance(block, dict) else None
-    return block
-
-
-def _train_problems(train: Options, model: Any) -> Iterator[Problem]:
-    for key in ("total_iter", "optim_g", "scheduler"):
+def _train_problems(train: Options, model: Any, read: set[Keys]) -> Iterator[Problem]:
+    needed = ("optim_d", "gan_opt") if ("network_d",) in read else ()
+    for key in ("total_iter", "optim_g", "scheduler", *needed):
         if train.get(key) is None:
             yield Problem(("train", key), "is missing")
     if not train.get("pixel_opt") and not train.get("perceptual_opt"):
         yield Problem(("train", "pixel_opt"), "is missing: there is no loss to train with")
-    optimizer = _value(train, "optim_g", "type")
-    if model and model.get_optimizer is BaseModel.get_optimizer and optimizer != "Adam":
-        text = f"is {optimizer}, but {model.__name__} knows Adam only; model_type RestorationModel knows all"
-        yield Problem(("train", "optim_g", "type"), text)
+    for name in ("optim_g", "optim_d"):
+        optimizer = value_at(train, name, "type")
+        if model and model.get_optimizer is BaseModel.get_optimizer and optimizer not in (None, "Adam"):
+            text = (
+                f"is {optimizer}, but {model.__name__} knows Adam only; model_type RestorationModel knows all"
+            )
+            yield Problem(("train", name, "type"), text)
+    scheduler = value_at(train, "scheduler", "type")
+    foreign = scheduler in SCHEDULERS and SCHEDULERS[scheduler] not in vars(lr_scheduler).values()
+    if model and model.setup_schedulers is BaseModel.setup_schedulers and foreign:
+        text = f"is {scheduler}, which {model.__name__} does not know; model_type RestorationModel does"
+        yield Problem(("train", "scheduler", "type"), text)
 
 
 def _period_problems(scheduler: Any, train: Options) -> Iterator[Problem]:
-    periods, total_iter = _value(scheduler, "periods"), train.get("total_iter")
+    """BasicSR's restarts have no learning rate past their end."""
+    if value_at(scheduler, "type") != "CosineAnnealingRestartLR":
+        return
+    periods, total_iter = value_at(scheduler, "periods"), train.get("total_iter")
     if fits(periods, Sequence[int]) and isinstance(total_iter, int) and sum(periods) < total_iter:
         text = (
             f"sum to {sum(periods)}, but total_iter is {total_iter}; past their end there is no learning rate"
         )
         yield Problem(("train", "scheduler", "periods"), f"{text}: make them as long")
-
-
-def _channel_problems(options: Options) -> Iterator[Problem]:
-    """BasicSR's paired dataset gives three channels, gray tripled; one where it is told `color: y`."""
-    wanted = (options.get("network_g") or {}).get("in_chans")
-    for phase, dataset in (options.get("datasets") or {}).items():
-        if wanted is None or not _is_block(dataset) or (dataset or {}).get("type") != "PairedImageDataset":
-            continue
-        given = 1 if dataset.get("color") == "y" else 3
-        if given != wanted:
-            text = f"is {wanted}, but datasets:{phase} gives {given} channels; "
-            text += "3 is colour (gray is tripled), 1 is luma (color: y in the dataset)"
-            yield Problem(("network_g", "in_chans"), text)
-
-
-def _dataset_problems(keys: Keys, dataset: Any, is_train: bool) -> Iterator[Problem]:
-    phase = keys[-1].split("_")[0]
-    if phase not in ("train", "val", "test") or (is_train and phase == "test"):
-        expected = (
-            "train, val or val_1, val_2, ..." if is_train else "train, val or test, or test_1, test_2, ..."
-        )
-        yield Problem(keys, f"is not a phase; expected {expected}")
-    if not _is_block(dataset) or not dataset:
-        yield Problem(keys, "must be a block of keys")
-        return
-    kind = _registered(DATASET_REGISTRY, dataset.get("type"))
-    if kind is None:
-        yield _unknown((*keys, "type"), dataset.get("type"), DATASET_REGISTRY.keys())
-        return
-    read = keys_read(kind)
-    yield from _unknown_keys(dataset, keys, DATASET | {path[0] for path in read})
-    needed = {
-        "io_backend",
-        "dataroot_gt",
-        "dataroot_lq",
-        *(("use_hflip", "use_rot") if phase == "train" else ()),
-    } & {path[0] for path in read}
-    if phase == "train":
-        needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & {path[0] for path in read})
-    yield from (Problem((*keys, key), "is missing") for key in sorted(needed) if dataset.get(key) is None)
-    prefetch = dataset.get("prefetch_mode")
-    if prefetch not in (None, "cpu", "cuda"):
-        yield Problem((*keys, "prefetch_mode"), f"is '{prefetch}'; expected ~, cpu or cuda")
-    if dataset.get("persistent_workers") and not dataset.get("num_worker_per_gpu"):
-        yield Problem((*keys, "persistent_workers"), "needs num_worker_per_gpu of at least 1")
-    if prefetch == "cuda" and dataset.get("pin_memory") is not True:
-        yield Problem((*keys, "prefetch_mode"), "cuda needs pin_memory: true beside it")
-    io_backend = dataset.get("io_backend")
-    if io_backend is not None and (
-        not _is_block(io_backend) or io_backend.get("type") not in ("disk", "lmdb")
-    ):
-        yield Problem((*keys, "io_backend"), "must be {type: disk} or {type: lmdb}")
 
 
 def _network_problems(keys: Keys, network: Options, scale: int | None) -> Iterator[Problem]:
@@ -270,7 +211,7 @@ def _network_problems(keys: Keys, network: Options, scale: int | None) -> Iterat
         yield Problem((*keys, "upscale"), f"is {upscale}, but scale is {scale}; make them equal")
     try:
         build_on_meta(network)
-    except (ValueError, TypeError, ArithmeticError) as error:
+    except (ValueError, TypeError, ArithmeticError, AssertionError) as error:
         yield Problem(keys, str(error))
 
 
@@ -282,17 +223,17 @@ def _call_problems(
     extra: Iterable[str] = (),
 ) -> Iterator[Problem]:
     """Problems of a block {type: name, argument: value, ...}; `given` arguments are passed by the caller."""
-    if not _is_block(block):
+    if not is_block(block):
         yield Problem(keys, "must be a block of keys")
         return
     target = callables.get(str(block.get("type")))
     if target is None:
-        yield _unknown((*keys, "type"), block.get("type"), callables)
+        yield unknown((*keys, "type"), block.get("type"), callables)
         return
     parameters = inspect.signature(target).parameters.values()
     known = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - set(given)
     if all(p.kind != p.VAR_KEYWORD for p in parameters) or extra:
-        yield from _unknown_keys(block, keys, known | {"type"} | set(extra))
+        yield from unknown_keys(block, keys, known | {"type"} | set(extra))
     for p in parameters:
         if p.name in block and p.name in known and not fits(block[p.name], p.annotation):
             yield Problem((*keys, p.name), f"is {block[p.name]!r}; expected {kind_of(p.annotation)}")
@@ -315,32 +256,3 @@ def _wrong_numbers(block: Options, keys: Keys) -> Iterator[Problem]:
             yield Problem((*keys, key), f"is {value!r}; expected a number from 0 to below {BELOW[key]:g}")
         elif isinstance(value, dict):
             yield from _wrong_numbers(value, (*keys, key))
-
-
-def _unknown_keys(block: Options, keys: Keys, known: set[str]) -> Iterator[Problem]:
-    for key in block:
-        if key not in known:
-            yield _unknown((*keys, str(key)), None, known)
-
-
-def _unknown(keys: Keys, value: Any, known: Iterable[str]) -> Problem:
-    wrong = keys[-1] if value is None else str(value)
-    near = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
-    if keys[-1] in ("type", "model_type"):
-        return Problem(keys, ("is missing" if value is None else f"'{value}' is not known") + hint)
-    return Problem(keys, f"unknown key{hint}")
-
-
-def entries(registry: Registry) -> dict[str, Callable]:
-    """What is registered, by name."""
-    return dict(iter(registry))
-
-
-def _registered(registry: Registry, name: Any) -> Any:
-    # not registry.get, which prints a line about a suffix whenever a name is missing
-    return entries(registry).get(str(name)) or entries(registry).get(f"{name}_basicsr")
-
-
-def _is_block(value: Any) -> bool:
-    return value is None or isinstance(value, dict)

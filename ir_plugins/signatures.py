@@ -38,23 +38,35 @@ def kind_of(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
-def keys_read(cls: type) -> set[Keys]:
+def keys_read(cls: type, *, required: bool = False) -> set[Keys]:
     """Every key path that a class looks up in its options, read off its source: opt['val'].get('suffix') ->
     (val, suffix).
+
+    required: only what is looked up with a subscript, which has no default.
     """
+    lookup = ast.Subscript if required else ast.AST
     paths = set()
     for base in cls.__mro__:
         if base.__module__.split(".")[0] in ("builtins", "torch", "typing"):
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
-        paths |= {path for node in ast.walk(tree) if (path := _key_path(node))}
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            named: dict[str, Keys] = {}  # val = self.opt["val"], and from there on val is (val,)
+            for node in ast.walk(function):
+                target = node.targets[0] if isinstance(node, ast.Assign) else None
+                if isinstance(target, ast.Name) and (path := _key_path(node.value, named)):
+                    named[target.id] = path
+            nodes = (node for node in ast.walk(function) if isinstance(node, lookup))
+            paths |= {path for node in nodes if (path := _key_path(node, named))}
     return paths
 
 
-def _key_path(node: ast.AST) -> Keys | None:
+def _key_path(node: ast.AST, named: dict[str, Keys]) -> Keys | None:
     """opt and self.opt are (); train_opt is (train,); a subscript, .get or .pop with a constant adds that
     key.
     """
+    if isinstance(node, ast.Name) and node.id in named:
+        return named[node.id]
     if isinstance(node, ast.Name | ast.Attribute):
         name = node.id if isinstance(node, ast.Name) else node.attr
         if name == "opt":
@@ -70,7 +82,7 @@ def _key_path(node: ast.AST) -> Keys | None:
         owner, key = node.func.value, node.args[0] if node.args else None
     else:
         return None
-    path = _key_path(owner)
+    path = _key_path(owner, named)
     if path is None or not isinstance(key, ast.Constant) or not isinstance(key.value, str):
         return None
     return (*path, key.value)

@@ -11,6 +11,9 @@ from tiny import tiny_options, write_pairs
 
 import ir_plugins  # noqa: F401  (repairs basicsr, registers everything)
 
+# threads would wait for each other more than they compute, above all where another process runs too
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def seeded():

@@ -25,6 +25,8 @@ BESIDE = {
     "checkpoints",
     "recognition",
     "schema",
+    "dataset_schema",
+    "problems",
     "rehearsal",
     "signatures",
 }  # used from every floor; pipelines are floor 3

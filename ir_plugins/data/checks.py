@@ -10,8 +10,11 @@ from typing import Any
 
 import lmdb
 
+from basicsr.utils.registry import DATASET_REGISTRY
+
 from ..compat import lmdb_environment
 from ..errors import UserError
+from ..problems import registered
 from .files import (
     Broken,
     Look,
@@ -35,11 +38,12 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     name: where the block is, such as "datasets:train"; opt: the block with `phase` and `scale` filled in.
 
     Every `dataroot...` that is given is checked: that it is there, of the kind `io_backend` says, and holds
-    whole images.  With dataroot_gt and dataroot_lq also that they pair as BasicSR pairs them
-    (`filename_tmpl`, `meta_info_file`), that GT is `scale` times LQ and, for training, that a patch of
-    `gt_size` fits.  Images are judged by their first and last bytes; odd ones are decoded.
+    whole images.  With dataroot_gt and dataroot_lq, or both views of dual pixels, also that they pair as
+    BasicSR pairs them (`filename_tmpl`, `meta_info_file`), that GT is `scale` times LQ and, for training,
+    that a patch of `gt_size` fits, unless the dataset's class says `fills_up`.  One that says `bits` is held
+    to it.  Images are judged by their first and last bytes; odd ones are decoded.
     """
-    backend = _backend(name, opt)
+    backend, kind = _backend(name, opt), registered(DATASET_REGISTRY, opt.get("type"))
     # Restormer's published option files write `dataroot_lq: none` where there is none
     given = {key: value for key, value in opt.items() if key.startswith("dataroot")}
     roots = {key: str(value) for key, value in given.items() if value not in (None, "none")}
@@ -51,15 +55,17 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     if "num_frame" in opt or opt.get("meta_info") is not None:
         return None
 
-    paired = GT in roots and LQ in roots
+    pairs = [{GT: roots[GT], key: root} for key, root in roots.items() if key.startswith(LQ) and GT in roots]
     count = None
-    together = [{GT: roots[GT], LQ: roots[LQ]}] if paired else [{key: root} for key, root in roots.items()]
-    for folders in together:
+    for folders in pairs or [{key: root} for key, root in roots.items()]:
         names = _lmdb_keys(name, folders) if backend == "lmdb" else _file_names(name, folders, opt)
         looks = {key: _looks(f"{name}:{key}", root, names[key], backend) for key, root in folders.items()}
         count = len(looks[next(iter(folders))])
-        if paired:
-            _check_sizes(name, opt, names[GT], looks[GT], looks[LQ])
+        for key, root in folders.items() if getattr(kind, "bits", 8) > 8 else ():
+            _check_bits(f"{name}:{key}", root, names[key], looks[key], kind)
+        if pairs:
+            fills_up = getattr(kind, "fills_up", False)
+            _check_sizes(name, opt, names[GT], *looks.values(), fills_up=fills_up)
     return count
 
 
@@ -104,7 +110,8 @@ def _lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
         if not keys[option]:
             raise UserError(f"{name}:{option}: {root}/meta_info.txt is empty; make it with `basicsr lmdb`")
     if len(keys) == 2:
-        missing = {LQ: set(keys[GT]) - set(keys[LQ]), GT: set(keys[LQ]) - set(keys[GT])}
+        _, lq = keys
+        missing = {lq: set(keys[GT]) - set(keys[lq]), GT: set(keys[lq]) - set(keys[GT])}
         _refuse_unpaired(name, roots, missing, "give the two images of a pair one key")
     return keys
 
@@ -120,6 +127,7 @@ def _file_names(name: str, roots: dict[str, str], opt: Mapping[str, Any]) -> dic
     if not others:
         return {first: names}
 
+    (lq,) = others
     template = opt.get("filename_tmpl", "{}")
     try:
         # the folder is dropped and the extension kept, as BasicSR does
@@ -128,13 +136,13 @@ def _file_names(name: str, roots: dict[str, str], opt: Mapping[str, Any]) -> dic
         wanted = []
     if len(set(wanted)) < len({Path(gt).name for gt in names}):
         raise UserError(f"{name}:filename_tmpl: {template!r} names no LQ images; write for example '{{}}x4'")
-    missing = {LQ: {lq for lq in wanted if not Path(roots[LQ], lq).is_file()}}
+    missing = {lq: {image for image in wanted if not Path(roots[lq], image).is_file()}}
     if there is None:
         missing[GT] = {gt for gt in names if not Path(roots[GT], gt).is_file()}
     else:
-        missing[GT] = {f"one for {lq}" for lq in set(there[LQ]) - set(wanted)}
+        missing[GT] = {f"one for {image}" for image in set(there[lq]) - set(wanted)}
     _refuse_unpaired(name, roots, missing, f"rename them or set filename_tmpl (it is {template!r})")
-    return {GT: names, LQ: wanted}
+    return {GT: names, lq: wanted}
 
 
 def _listed_in(where: str, meta: str) -> list[str]:
@@ -205,8 +213,19 @@ def _open(where: str, root: str) -> Any:
     return environment
 
 
+def _check_bits(where: str, root: str, names: list[str], looks: list[Look], kind: type) -> None:
+    wrong = [
+        f"{name} ({look.bits})" for name, look in zip(names, looks, strict=True) if look.bits != kind.bits
+    ]
+    if wrong:
+        raise UserError(
+            f"{where}: {len(wrong)} of {len(names)} images in {root} are not of {kind.bits} bits a channel: "
+            f"{listed(wrong)}; {kind.__name__} needs them so, Dataset_PairedImage reads 8 bits"
+        )
+
+
 def _check_sizes(
-    name: str, opt: Mapping[str, Any], names: list[str], gts: list[Look], lqs: list[Look]
+    name: str, opt: Mapping[str, Any], names: list[str], gts: list[Look], lqs: list[Look], *, fills_up: bool
 ) -> None:
     scale, training = _scale(opt), opt.get("phase") == "train"
     # in validation BasicSR crops a GT whose size is no multiple of the scale
@@ -216,7 +235,7 @@ def _check_sizes(
         sizes = f"{image} (GT {gt.height}x{gt.width}, LQ {lq.height}x{lq.width})"
         if not (0 <= gt.height - scale * lq.height <= spare and 0 <= gt.width - scale * lq.width <= spare):
             misfits.append(sizes)
-        if training and min(gt.height, gt.width) < (opt.get("gt_size") or 0):
+        if training and not fills_up and min(gt.height, gt.width) < (opt.get("gt_size") or 0):
             small.append(sizes)
     if misfits:
         raise UserError(

@@ -27,11 +27,14 @@ class Broken(Exception):
 
 
 class Look(NamedTuple):
-    """What a look at an image tells: its size in pixels, as BasicSR decodes it, and whether it has alpha."""
+    """What a look at an image tells: its size in pixels, as BasicSR decodes it, whether it has alpha, and the
+    bits of a channel.
+    """
 
     height: int
     width: int
     alpha: bool
+    bits: int
 
 
 def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
@@ -118,7 +121,7 @@ def _quick_look(head: BinaryIO, tail: bytes, length: int) -> Look | None:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
     head.seek(0)
-    start = head.read(8)
+    start = head.read(25)
     whole = {
         "PNG": lambda: tail.endswith(b"\0\0\0\0IEND\xaeB`\x82"),
         "JPEG": lambda: tail.endswith(b"\xff\xd9"),
@@ -132,7 +135,8 @@ def _quick_look(head: BinaryIO, tail: bytes, length: int) -> Look | None:
     # OpenCV turns a photograph upright, Pillow only does so for TIFF, and then leaves no "exif"
     if "exif" in image.info and image.getexif().get(0x0112, 1) >= 5:
         width, height = height, width
-    return Look(height, width, image.has_transparency_data)
+    bits = {"PNG": start[24], "TIFF": max(getattr(image, "tag_v2", {}).get(258, [8]))}
+    return Look(height, width, image.has_transparency_data, bits.get(image.format, 8))
 
 
 def _last_byte_of_tiff(image: Image.Image) -> float:
@@ -158,11 +162,11 @@ def _full_look(data: bytes | memoryview) -> Look:
     except (OSError, SyntaxError, ValueError, EOFError):
         raise Broken(reason) from None
     # BasicSR reads with OpenCV, so OpenCV has the last word
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is None:
         raise Broken(reason)
     height, width = pixels.shape[:2]
-    return Look(height, width, alpha)
+    return Look(height, width, alpha, 8 * pixels.itemsize)
 
 
 def usable_cores() -> int:

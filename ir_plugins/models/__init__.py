@@ -1,5 +1,7 @@
 """Models, registered by hand: training and validation behaviour."""
 
+from .image_clean_model import ImageCleanModel
 from .restoration_model import RestorationModel
+from .schedulers import CosineAnnealingRestartCyclicLR
 
-__all__ = ["RestorationModel"]
+__all__ = ["CosineAnnealingRestartCyclicLR", "ImageCleanModel", "RestorationModel"]

@@ -15,20 +15,37 @@ from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..checkpoints import check_fits, read_weights
+from ..ops.padding import pad_to_multiple
+from ..options import Options
+from ..problems import count_problems
+from .schedulers import CosineAnnealingRestartCyclicLR
 
 
 @MODEL_REGISTRY.register()
 class RestorationModel(SRModel):
     """BasicSR's SRModel with every optimizer of torch.optim and files that are whole or not there.
 
-    Option keys: those of SRModel; `train:optim_g:type` is any class of torch.optim.
+    Option keys: those of SRModel; `train:optim_g:type` is any class of torch.optim, `train:scheduler:type`
+    one of BasicSR's or CosineAnnealingRestartCyclicLR, and `val:window_size` is told at `test`.
     """
+
+    @staticmethod
+    def option_problems(options: Options) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Key path and text of everything that is wrong with this model's own keys, for `schema.check`."""
+        yield from count_problems(options, ("val", "window_size"))
 
     def get_optimizer(
         self, optim_type: str, params: list[Tensor], lr: float, **kwargs
     ) -> torch.optim.Optimizer:
         # BasicSR 1.4.2 knows Adam only
         return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+
+    def setup_schedulers(self) -> None:
+        arguments = dict(self.opt["train"]["scheduler"])
+        if arguments.pop("type") != CosineAnnealingRestartCyclicLR.__name__:
+            super().setup_schedulers()
+            return
+        self.schedulers += [CosineAnnealingRestartCyclicLR(o, **arguments) for o in self.optimizers]
 
     @master_only
     def print_network(self, net: nn.Module) -> None:
@@ -48,13 +65,22 @@ class RestorationModel(SRModel):
         net.load_state_dict(weights, strict=strict)
 
     def test(self) -> None:
-        """Restore `self.lq` with the EMA weights where there are any."""
+        """Restore `self.lq` (B, C, H, W) as `self.output` (B, C, sH, sW), by the EMA weights where there are
+        any.
+
+        It is padded by reflection to multiples of `val:window_size`, of which our nets have no need.  Where
+        that key is missing, a net of BasicSR that works in windows gets whole ones.
+        """
         # the bare net: a wrapped one would wait for the other ranks, which do not validate
         net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
         was_training = net.training
         net.eval()
+        h, w = self.lq.shape[-2:]
+        padded = pad_to_multiple(self.lq, self.opt["val"].get("window_size") or _window_of(net))
         with torch.inference_mode():
-            self.output = net(self.lq)
+            output = net(padded)
+        scale = output.shape[-1] // padded.shape[-1]
+        self.output = output[..., : h * scale, : w * scale]
         net.train(was_training)
 
     @master_only
@@ -100,3 +126,11 @@ class RestorationModel(SRModel):
         finally:
             self.opt["path"][key] = str(folder)
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _window_of(net: nn.Module) -> int:
+    """The side of the windows of a net of BasicSR, which does not pad by itself; else 1."""
+    if not type(net).__module__.startswith("basicsr."):
+        return 1
+    windows = (getattr(module, "window_size", None) for module in net.modules())
+    return next((window for window in windows if isinstance(window, int)), 1)

@@ -9,6 +9,8 @@ from ir_plugins.errors import UserError
 from ir_plugins.models import RestorationModel
 from ir_plugins.options import complete
 
+from basicsr.utils.registry import ARCH_REGISTRY
+
 
 def model(ema_decay, drop_path_rate=0.9, path=None, **optimizer):
     options = tiny_options()
@@ -109,3 +111,25 @@ def test_only_with_strict_load_must_all_weights_fit(workplace):
     assert not torch.equal(net.net_g.conv_first.bias, weights["conv_first.bias"])
     net.load_network(net.net_g, "a.pth", strict=False)
     assert torch.equal(net.net_g.conv_first.bias, weights["conv_first.bias"])
+
+
+@pytest.mark.parametrize("window_size, padded", [(None, (7, 9)), (1, (7, 9)), (4, (8, 12))])
+def test_pictures_are_padded_to_windows_and_cropped(workplace, window_size, padded):
+    net, given = model(0), []
+    net.opt["val"]["window_size"] = window_size
+    net.net_g.register_forward_pre_hook(lambda module, inputs: given.append(tuple(inputs[0].shape[-2:])))
+    net.feed_data({"lq": torch.rand(1, 3, 7, 9)})
+    net.test()
+    assert given == [padded] and net.output.shape == (1, 3, 14, 18) and net.lq.shape == (1, 3, 7, 9)
+
+
+def test_a_net_of_basicsr_gets_whole_windows(workplace):
+    net, swinir = model(0), {"upscale": 2, "embed_dim": 4, "depths": [2], "num_heads": [2]}
+    net.net_g = ARCH_REGISTRY.get("SwinIR")(window_size=4, img_size=16, upsampler="pixelshuffle", **swinir)
+    lq = torch.rand(1, 3, 7, 9)
+    net.feed_data({"lq": lq})
+    net.test()
+    whole = torch.nn.functional.pad(lq, (0, 3, 0, 1), "reflect")
+    with torch.no_grad():
+        expected = net.net_g.eval()(whole)[..., :14, :18]
+    assert torch.equal(net.output, expected)

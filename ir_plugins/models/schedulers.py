@@ -1,0 +1,52 @@
+"""Learning rate schedules beyond BasicSR's; each stands in `schema.SCHEDULERS` under its own name."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ..schema import SCHEDULERS
+
+
+class CosineAnnealingRestartCyclicLR(LRScheduler):
+    """Cosine annealing in cycles, each with its own weight and its own minimum (Restormer).
+
+    periods: iterations of each cycle.  restart_weights: the share of the base rate that each cycle restarts
+    at, by default all of it.  eta_mins: the rate at the end of each cycle, by default 0; equal to the base
+    rate it makes the rate constant.  Past the last cycle the rate stays at its minimum.
+
+    Raises ValueError where the three are not of one length, or a period is shorter than one iteration.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        periods: Sequence[int],
+        restart_weights: Sequence[float] | None = None,
+        eta_mins: Sequence[float] | None = None,
+        last_epoch: int = -1,
+    ):
+        self.periods = list(periods)
+        self.restart_weights = [1.0] * len(periods) if restart_weights is None else list(restart_weights)
+        self.eta_mins = [0.0] * len(periods) if eta_mins is None else list(eta_mins)
+        if not len(self.periods) == len(self.restart_weights) == len(self.eta_mins):
+            raise ValueError(f"{periods=}, {restart_weights=} and {eta_mins=} must be of one length")
+        if not self.periods or min(self.periods) < 1:
+            raise ValueError(f"{periods=} must be whole numbers of at least 1")
+        self.ends = list(accumulate(self.periods))
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The rate of each parameter group at the current iteration."""
+        iteration = min(self.last_epoch, self.ends[-1])
+        cycle = bisect_left(self.ends, iteration)  # the iteration at a cycle's end still belongs to it
+        period, low = self.periods[cycle], self.eta_mins[cycle]
+        progress = (iteration - self.ends[cycle] + period) / period
+        swing = self.restart_weights[cycle] * 0.5 * (1 + math.cos(math.pi * progress))
+        return [low + swing * (base - low) for base in self.base_lrs]
+
+
+SCHEDULERS[CosineAnnealingRestartCyclicLR.__name__] = CosineAnnealingRestartCyclicLR
