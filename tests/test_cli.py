@@ -89,7 +89,7 @@ def test_profile_counts_the_fused_attention(workplace, capsys):
 def test_the_installed_command_and_the_module_are_one():
     for command in ([str(Path(sys.executable).with_name("basicsr"))], [sys.executable, "-m", "ir_plugins"]):
         done = subprocess.run([*command, "list", "ffns"], capture_output=True, text=True)
-        assert done.returncode == 0 and done.stdout.startswith("mlp"), done.stderr
+        assert done.returncode == 0 and done.stdout.startswith("frfn"), done.stderr
         assert done.stderr == ""
 
 

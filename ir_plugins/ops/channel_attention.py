@@ -15,6 +15,7 @@ from .convolution import Layer, channel_chunks, depthwise, part, pointwise
 Backend = Literal["auto", "reference", "folded"]
 
 EPS = 1e-12  # of F.normalize, as published
+HALF_EPS = 1e-5  # a gradient is divided by it, and must not leave float16
 
 
 def channel_attention(
@@ -93,15 +94,21 @@ def _cosines(make: Callable[[slice], Tensor], x: Tensor, heads: int) -> Tensor:
 
 def _cosine(q: Tensor, k: Tensor, heads: int) -> Tensor:
     """q: (B, P, n c), k: (B, P, n d) -> (B, n, c, d)."""
-    # fp32: the sum over the pixels overflows half precision, and a zero vector's EPS underflows in it
-    length_q, length_k = (t.to(_precise(t)).square().sum(1).sqrt().clamp_min(EPS) for t in (q, k))
-    if q.dtype == torch.float16:  # only here can the sums of q k overflow
-        q, k = (t * (1 / length).to(t.dtype)[:, None] for t, length in ((q, length_q), (k, length_k)))
+    is_fp16 = q.dtype == torch.float16
+    length_q, length_k = (_length(t, HALF_EPS if is_fp16 else EPS) for t in (q, k))
+    if is_fp16:  # only here can the sums of q k overflow
+        q, k = ((t / length[:, None]).to(t.dtype) for t, length in ((q, length_q), (k, length_k)))
         length_q, length_k = torch.ones_like(length_q), torch.ones_like(length_k)
     q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))  # (B, n, P, c), (B, n, P, d)
     length_q, length_k = (t.unflatten(-1, (heads, -1)) for t in (length_q, length_k))
     with torch.autocast(q.device.type, enabled=False):
         return (q.mT @ k).to(_precise(q)) / (length_q[..., :, None] * length_k[..., None, :])
+
+
+def _length(x: Tensor, eps: float) -> Tensor:
+    """Along the pixels, at least eps: (B, P, C) -> (B, C)."""
+    # fp32: the sum overflows float16; clamped before the root, whose slope at 0 is infinite
+    return x.to(_precise(x)).square().sum(1).clamp_min(eps**2).sqrt()
 
 
 def _precise(x: Tensor) -> torch.dtype:
