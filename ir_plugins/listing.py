@@ -3,6 +3,7 @@
 import inspect
 import textwrap
 from collections.abc import Callable
+from typing import Any
 
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
@@ -13,6 +14,7 @@ from basicsr.utils.registry import (
 )
 
 from .blocks import ATTENTIONS, FEED_FORWARDS
+from .blocks.designs import FROM_THE_NET
 from .errors import UserError
 from .schema import SCHEDULERS, entries, optimizers
 
@@ -27,15 +29,25 @@ KINDS: dict[str, Callable[[], dict[str, Callable]]] = {
     "schedulers": lambda: SCHEDULERS,
     "optimizers": optimizers,
 }
+DESIGNS = ("attentions", "ffns")
 
 
 def table(kind: str) -> str:
-    """One line per name: the name, whose it is, and the first sentence of its documentation."""
-    found = KINDS[kind]()
-    width = max(len(name) for name in found)
-    return "\n".join(
-        f"{name:{width}}  {_origin(item):10}  {_summary(item)}" for name, item in sorted(found.items())
-    )
+    """Per name: whose it is and the first sentence of its documentation; of a design its paper, complexity
+    and arguments.
+    """
+    found = sorted(KINDS[kind]().items())
+    width = max(len(name) for name, _ in found)
+    if kind in DESIGNS:
+        return "\n".join(_design(name, item, width) for name, item in found)
+    return "\n".join(f"{name:{width}}  {_origin(item):10}  {_summary(item)}" for name, item in found)
+
+
+def _design(name: str, design: Any, width: int) -> str:
+    parameters = inspect.signature(design).parameters.values()
+    arguments = [str(p.replace(annotation=p.empty)) for p in parameters if p.name not in FROM_THE_NET]
+    listed = textwrap.wrap(", ".join(arguments), 100 - width)
+    return f"\n{' ' * (width + 2)}".join([f"{name:{width}}  {design.paper:27}  {design.complexity}", *listed])
 
 
 def describe(kind: str, name: str) -> str:
@@ -46,8 +58,9 @@ def describe(kind: str, name: str) -> str:
     if item is None:
         raise UserError(f"{kind} has no '{name}'; `basicsr list {kind}` names them")
     arguments = [str(p) for p in inspect.signature(item).parameters.values()]
+    facts = [f"{item.paper}; {item.complexity}", ""] if kind in DESIGNS else []
     return "\n".join(
-        [name, *(f"  {argument}" for argument in arguments), "", inspect.getdoc(item) or ""]
+        [name, *(f"  {argument}" for argument in arguments), "", *facts, inspect.getdoc(item) or ""]
     ).rstrip()
 
 

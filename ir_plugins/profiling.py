@@ -37,16 +37,16 @@ def profile(options: Options, size: tuple[int, int]) -> str:
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:
             net(x)
-        before = _memory(device, reset=True)
+        before = peak_memory(device, reset=True)
         for _ in tqdm(range(RUNS), desc="timing", unit="run", leave=False, disable=None):
             start = time.perf_counter()
             net(x)
-            _synchronize(device)
+            synchronize(device)
             seconds.append(time.perf_counter() - start)
-        peak = _memory(device)
+        peak = peak_memory(device)
     rows = {
         "network": type(net).__name__,
-        "input": f"1x{x.shape[1]}x{size[0]}x{size[1]} float32 on {_device_name(device)}",
+        "input": f"1x{x.shape[1]}x{size[0]}x{size[1]} float32 on {device_name(device)}",
         "parameters": f"{_count(net):,}",
         "MACs": f"{counter.get_total_flops() / 2e9:.2f} G (matrix products, convolutions and attention)",
         "latency": f"{statistics.median(seconds) * 1e3:.1f} ms (median of {RUNS})",
@@ -64,12 +64,12 @@ def _count(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def _synchronize(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _memory(device: torch.device, reset: bool = False) -> int:
+def peak_memory(device: torch.device, reset: bool = False) -> int:
     """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU."""
     if device.type == "cuda":
         if reset:
@@ -87,7 +87,7 @@ def _memory(device: torch.device, reset: bool = False) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{torch.get_num_threads()} CPU threads"

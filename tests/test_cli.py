@@ -93,6 +93,20 @@ def test_the_installed_command_and_the_module_are_one():
         assert done.stderr == ""
 
 
+@pytest.mark.parametrize("kind, name", [("attentions", "assa"), ("ffns", "gdfn")])
+def test_designs_are_listed_with_paper_complexity_and_arguments(kind, name, capsys):
+    from ir_plugins.listing import KINDS
+
+    assert main(["list", kind]) == 0
+    listed = " ".join(capsys.readouterr().out.split())
+    for other, design in KINDS[kind]().items():
+        assert f"{other} {design.paper} {design.complexity}" in listed
+    argument = {"assa": "window_size=8", "gdfn": "ratio=2.66"}[name]
+    assert argument in listed and "dim," not in listed
+    assert main(["list", kind, name]) == 0
+    assert KINDS[kind]()[name].complexity in capsys.readouterr().out
+
+
 def test_lmdb_reports_what_it_wrote_and_refuses_to_overwrite(tiny, capsys):
     assert main(["lmdb", "--input", "data/train/gt", "--output", "gt.lmdb", "--workers", "2"]) == 0
     assert capsys.readouterr().out.startswith("gt.lmdb: 5 images")

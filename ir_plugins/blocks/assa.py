@@ -9,10 +9,11 @@ from .window import WindowAttention
 class AdaptiveSparseAttention(WindowAttention):
     """A learned mix of softmax and squared-ReLU attention inside shifted windows.  Paper: AST, section 3.2.
 
-    Complexity: O(H W N) for windows of N = window_size² tokens.
-
-    Arguments as `WindowAttention`.
+    Arguments as `window`.
     """
+
+    paper = "AST, CVPR 2024"
+    complexity = "O(HW N C), N = window_size²"
 
     branches = 2  # softmax, squared ReLU
 

@@ -15,6 +15,9 @@ class Attention(nn.Module):
     without windows leave it False.
     """
 
+    paper: str  # where the design is from, and what it costs: `basicsr list attentions` shows both
+    complexity: str
+
     def __init__(self, *, dim: int, num_heads: int, shifted: bool = False):
         super().__init__()
         if num_heads < 1 or dim % num_heads:

@@ -88,7 +88,7 @@ def _check(what: str, arguments: Mapping[str, Any], parameters: Mapping[str, ins
 
 def _nearest(word: str, known) -> str:
     close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _names(registry: Mapping[str, Maker]) -> str:

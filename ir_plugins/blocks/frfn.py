@@ -10,11 +10,12 @@ class FeatureRefinement(nn.Module):
     """A convolution of a quarter of the channels, then a gated pair of halves, one of them after a depthwise
     convolution: (B, C, H, W) -> same.  Paper: AST, section 3.3.
 
-    Complexity: 3 H W C² ratio.
-
     dim: channels, at least 4.  ratio: the halves are int(dim ratio) channels wide.  backend: see
     `ops.feed_forward.feature_refinement`.
     """
+
+    paper = "AST, CVPR 2024"
+    complexity = "3 HW C² ratio"
 
     def __init__(self, *, dim: int, ratio: float = 4.0, backend: Backend = "auto"):
         super().__init__()

@@ -10,11 +10,12 @@ class GatedDconvFeedForward(nn.Module):
     """GELU of one half gates the other, both after a depthwise convolution: (B, C, H, W) -> same.  Paper:
     Restormer, section 3.2.
 
-    Complexity: 3 H W C² ratio.
-
     dim: channels.  ratio: the halves are int(dim ratio) channels wide.  bias: of the convolutions.  backend:
     see `ops.feed_forward.gated_dconv`.
     """
+
+    paper = "Restormer, CVPR 2022"
+    complexity = "3 HW C² ratio"
 
     def __init__(self, *, dim: int, ratio: float = 2.66, bias: bool = False, backend: Backend = "auto"):
         super().__init__()

@@ -26,13 +26,14 @@ class KeySemanticAttention(Attention):
     """Attention inside windows over the keys that a shared dictionary keeps.  Paper: SemanIR, sections 3.2
     and 3.3.
 
-    Complexity: O(H W N) for windows of N tokens; memory is bounded whatever the picture's size.
-
     dim: channels.  num_heads: must divide dim.  window_size: in pixels.  shifted: windows start half a window
     later. top_k: keys that each query keeps, default what the net asks for, else half of a window. logits:
     "cosine" (q and k of unit length, a learned scale per head of at most 100) or "dot" (divided by sqrt(d)).
     similarity: what ranks the keys in the dictionary, "dot" or "cosine" of the tokens that enter the stage.
     """
+
+    paper = "SemanIR, NeurIPS 2024"
+    complexity = "O(HW N C), N = window_size²"
 
     def __init__(
         self,

@@ -10,10 +10,11 @@ from .layers import hidden_channels
 class LocallyEnhanced(nn.Module):
     """Linear, GELU, depthwise convolution, GELU, linear: (B, C, H, W) -> same.  Paper: Uformer, section 3.2.
 
-    Complexity: 2 H W C² ratio.
-
     dim: channels.  ratio: hidden channels are int(dim ratio).
     """
+
+    paper = "Uformer, CVPR 2022"
+    complexity = "2 HW C² ratio"
 
     def __init__(self, *, dim: int, ratio: float = 4.0):
         super().__init__()

@@ -11,11 +11,12 @@ from .layers import weights
 class TransposedAttention(Attention):
     """Attention across channels, with depthwise convolutions for context.  Paper: Restormer, section 3.1.
 
-    Complexity: O(H W C²): linear in the pixels.
-
     dim: channels.  num_heads: must divide dim.  bias: of the convolutions.  backend: see
     `ops.channel_attention`.
     """
+
+    paper = "Restormer, CVPR 2022"
+    complexity = "O(HW C²/heads): channels attend to channels"
 
     def __init__(self, *, dim: int, num_heads: int, bias: bool = False, backend: Backend = "auto"):
         super().__init__(dim=dim, num_heads=num_heads)

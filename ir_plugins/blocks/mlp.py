@@ -10,10 +10,11 @@ class Mlp(nn.Module):
     """Linear, GELU, linear on each pixel: (B, C, H, W) -> same.  Paper: Vaswani et al., NeurIPS 2017, section
     3.3.
 
-    Complexity: 2 H W C² ratio.
-
     dim: channels.  ratio: hidden channels are int(dim ratio).  drop: dropout after each linear layer.
     """
+
+    paper = "Transformer, NeurIPS 2017"
+    complexity = "2 HW C² ratio"
 
     def __init__(self, *, dim: int, ratio: float = 2.0, drop: float = 0.0):
         super().__init__()

@@ -22,13 +22,14 @@ class WindowAttention(Attention):
     """Softmax attention inside shifted windows, with a learned relative position bias.  Paper: Swin, section
     3.2.
 
-    Complexity: O(H W N) for windows of N = window_size² tokens.
-
     dim: channels.  num_heads: must divide dim.  window_size: in pixels.  shifted: windows start half a window
     later.  qkv_bias: biases of the projections to q, k and v.  qk_scale: of q, default 1/√d.  attn_drop,
     proj_drop: dropout of the attention and of the output.  mask_padding: whether the zeros that fill up
     windows at the bottom and right are no keys; published nets let them take part.
     """
+
+    paper = "Swin Transformer, ICCV 2021"
+    complexity = "O(HW N C), N = window_size²"
 
     branches = 1  # attention matrices that a learned `w` mixes
 
