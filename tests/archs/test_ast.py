@@ -126,11 +126,11 @@ def test_masked_padding_changes_nothing_where_windows_are_whole():
 
 
 def test_the_residual_needs_three_channels_in():
-    for dd_in in (1, 3, 4):
-        net, x = make(dd_in=dd_in), torch.rand(1, dd_in, 9, 13)
+    for dd_in, in_chans in ((1, 3), (3, 3), (4, 3), (4, 4)):
+        net, x = make(dd_in=dd_in, in_chans=in_chans), torch.rand(1, dd_in, 9, 13)
         torch.nn.init.zeros_(net.output_proj.proj[0].weight)
         torch.nn.init.zeros_(net.output_proj.proj[0].bias)
-        assert torch.equal(net(x), x if dd_in == 3 else torch.zeros(1, 3, 9, 13))
+        assert torch.equal(net(x), x if dd_in == 3 else torch.zeros(1, in_chans, 9, 13))
 
 
 def drop_path_rates(net, *stages):
@@ -206,7 +206,7 @@ def test_every_parameter_gets_a_gradient(token_mlp):
         ({"embed_dim": 3, "token_mlp": "frfn", "num_heads": [1] * 9}, "dim=3 must be at least 4"),
         ({"mlp_ratio": 0.1}, "ratio=0.1 leaves no hidden channels of dim=4"),
         ({"attention": ["assa"] * 5}, "attention: 5 designs for 9 stages"),
-        ({"ffn": "lef"}, "ffn: 'lef' is unknown; did you mean leff?"),
+        ({"ffn": "lef"}, "ffn: 'lef' is unknown .did you mean leff."),
     ],
 )
 def test_what_cannot_work_is_named(options, message):

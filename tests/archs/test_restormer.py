@@ -118,7 +118,7 @@ def test_every_parameter_gets_a_gradient(name):
         ({"ffn_expansion_factor": 0.1}, "ratio=0.1 leaves no hidden channels of dim=6"),
         ({"ffn_expansion_factor": float("inf")}, "ratio=inf leaves no hidden channels"),
         ({"attention": ["mdta"] * 7}, "attention: 7 designs for 8 stages"),
-        ({"ffn": "gdnf"}, "ffn: 'gdnf' is unknown; did you mean gdfn?"),
+        ({"ffn": "gdnf"}, "ffn: 'gdnf' is unknown .did you mean gdfn."),
     ],
 )
 def test_what_cannot_work_is_named(options, message):
