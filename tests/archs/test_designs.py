@@ -59,8 +59,9 @@ def designs_of(net):
 def test_every_net_takes_every_design(name, attention, ffn):
     net = build(name, attention=attention, ffn=ffn)
     attentions, feed_forwards = designs_of(net)
-    attentions = attentions[WITHOUT_ATTENTION.get(name, 0) :]
-    assert set(attentions) == {ATTENTIONS[attention]} and set(feed_forwards) == {FEED_FORWARDS[ffn]}
+    bare = WITHOUT_ATTENTION.get(name, 0)
+    assert attentions == [None] * bare + [ATTENTIONS[attention]] * (len(attentions) - bare)
+    assert set(feed_forwards) == {FEED_FORWARDS[ffn]}
     y = net(torch.rand(2, 3, 37, 41))
     y.square().sum().backward()
     assert y.shape[-2:] == ((74, 82) if name == "SemanIR" else (37, 41))
