@@ -1,5 +1,7 @@
 """Small layers that every block uses.  Pictures are (B, C, H, W) in channels-last memory."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -60,7 +62,7 @@ class Pointwise(nn.Conv2d):
         return pointwise(x, self.weight, self.bias)
 
 
-def weights(layer: nn.Module) -> Layer:
+def weights(layer: Any) -> Layer:
     """Weight and bias of a convolution or linear layer, as `ops` take them."""
     return layer.weight, layer.bias
 
