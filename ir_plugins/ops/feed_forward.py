@@ -63,6 +63,8 @@ def feature_refinement(
         a, b = F.gelu(F.linear(joined, *linear1)).permute(0, 3, 1, 2).chunk(2, dim=1)
         return pointwise(F.gelu(depthwise(a, *dwconv)) * b, *linear2)
 
+    rest = rest.to(convolved.dtype)  # autocast casts nothing that is added in place
+
     def expand(channels: slice) -> Tensor:
         weight, bias = part(linear1, channels)
         return add_pointwise(pointwise(convolved, weight[:, :quarter], bias), rest, weight[:, quarter:])
