@@ -29,7 +29,7 @@ def sparse_window_attention(
     Other shapes as `window_attention`.
     """
     logits = _logits(q, k, bias, mask)
-    dense, sparse = mix.float().softmax(0)
+    dense, sparse = mix.to(logits.dtype).softmax(0)
     # both branches in one matrix, so that v is read once
     attention = logits.softmax(-1) * dense + logits.relu().square() * sparse
     return F.dropout(attention, dropout).to(v.dtype) @ v
