@@ -90,7 +90,7 @@ def test_logits_of_a_thousand_stay_finite_in_float16(is_sparse, autocast):
     v, bias, mix = torch.full((1, 1, 1, 3, 4), 2**-10), torch.zeros(1, 3, 3), torch.zeros(2)
     half = [t.half().requires_grad_() for t in (q, k, v)]
     with torch.autocast("cpu", torch.float16, enabled=autocast):
-        out = attend(is_sparse, [*half, bias, mix], None)
+        out = attend(is_sparse, [*half, bias.half(), mix.half()], None)
     assert out.dtype == torch.float16
     torch.testing.assert_close(out.float(), attend(is_sparse, [q, k, v, bias, mix], None), rtol=1e-3, atol=0)
     gradients = torch.autograd.grad(out.float().mean() * 2**-10, half)
