@@ -54,6 +54,8 @@ def pointwise_sum(terms: Iterable[tuple[Tensor, Tensor]], bias: Tensor | None = 
     terms = iter(terms)
     total = pointwise(*next(terms), bias)
     for x, weight in terms:
+        # autocast casts nothing that is added in place
+        x, weight = x.to(total.dtype), weight.to(total.dtype)
         pixels = x.permute(0, 2, 3, 1).flatten(0, 2)
-        total.permute(0, 2, 3, 1).flatten(0, 2).addmm_(pixels, weight.to(x.dtype).flatten(1).T)
+        total.permute(0, 2, 3, 1).flatten(0, 2).addmm_(pixels, weight.flatten(1).T)
     return total

@@ -67,7 +67,7 @@ def feature_refinement(
         a, b = F.gelu(F.linear(joined, *linear1)).permute(0, 3, 1, 2).chunk(2, dim=1)
         return pointwise(F.gelu(depthwise(a, *dwconv)) * b, *linear2)
 
-    hidden = linear2[0].shape[1]
+    hidden, rest = linear2[0].shape[1], rest.to(convolved.dtype)  # once, where autocast made them differ
 
     def expand(channels: slice) -> Tensor:
         weight, bias = part(linear1, channels)
