@@ -109,7 +109,9 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
             known = known | {prefix + name for prefix in NETWORK_PATHS for name in networks}
             known |= {prefix + name.removeprefix("network_") for prefix in NETWORK_PATHS for name in networks}
         yield from unknown_keys(options.get(block) or {}, (block,), known)
-    if hasattr(model, "option_problems"):  # a static method that yields a key path and a text
+    if model is not None and hasattr(
+        model, "option_problems"
+    ):  # a static method that yields a key path and a text
         yield from itertools.starmap(Problem, model.option_problems(options))
     if value_at(options, "logger", "wandb", "project"):
         if importlib.util.find_spec("wandb") is None:

@@ -53,7 +53,9 @@ def keys_read(cls: type, *, required: bool = False) -> set[Keys]:
         for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
             named: dict[str, Keys] = {}  # val = self.opt["val"], and from there on val is (val,)
             for node in ast.walk(function):
-                target = node.targets[0] if isinstance(node, ast.Assign) else None
+                if not isinstance(node, ast.Assign):
+                    continue
+                target = node.targets[0]
                 if isinstance(target, ast.Name) and (path := _key_path(node.value, named)):
                     named[target.id] = path
             nodes = (node for node in ast.walk(function) if isinstance(node, lookup))

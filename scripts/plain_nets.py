@@ -280,17 +280,17 @@ class ASTBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.attn is not None:
-            x = x + self.attend(self.norm1(x))
+            x = x + self.attend(self.norm1(x), self.attn)
         return x + self.mlp(self.norm2(x))
 
-    def attend(self, x: Tensor) -> Tensor:
-        side, window = math.isqrt(x.shape[1]), self.attn.window
+    def attend(self, x: Tensor, attn: "WindowAttention") -> Tensor:
+        side, window = math.isqrt(x.shape[1]), attn.window
         x = x.unflatten(1, (side, side))  # (B, H, W, C)
         mask = None
         if self.shift:
             x = x.roll((-self.shift, -self.shift), (1, 2))
             mask = shift_mask(x, window, self.shift)
-        x = self.attn(partition(x, window), mask)  # (B*M, N, C)
+        x = attn(partition(x, window), mask)  # (B*M, N, C)
         x = reverse(x, window, side)
         if self.shift:
             x = x.roll((self.shift, self.shift), (1, 2))
@@ -339,6 +339,7 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         self.w = nn.Parameter(torch.ones(2))
+        self.relative_position_index: Tensor
         self.register_buffer("relative_position_index", relative_position_index(window))
         self.qkv = LinearProjection(dim, qkv_bias)
         self.attn_drop = nn.Dropout(attn_drop)

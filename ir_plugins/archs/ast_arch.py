@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from ..blocks.attention import run_blocks
-from ..blocks.designs import Designs, Maker, Own, attentions, feed_forwards
-from ..blocks.layers import ChannelNorm, DropPath
+from ..blocks.designs import Designs, Own, attentions, feed_forwards
+from ..blocks.transformer import TransformerBlock
 from ..ops.padding import crop, pad_to_multiple
 
 STAGES = (*(f"encoderlayer_{i}" for i in range(4)), "conv", *(f"decoderlayer_{i}" for i in range(4)))
@@ -118,7 +118,7 @@ class AST(nn.Module):
                 dim=width,
                 num_heads=heads,
                 drop_path=rates,
-                mlp_ratio=mlp_ratio,
+                ratio=mlp_ratio,
                 attention=attn,
                 ffn=feed_forward,
             )
@@ -159,7 +159,7 @@ class AST(nn.Module):
         return x + y if self.has_residual else y
 
     def _run(self, name: str, x: Tensor) -> Tensor:
-        return run_blocks(self.get_submodule(name).blocks, x, use_checkpoint=self.use_checkpoint)
+        return self.get_submodule(name)(x, self.use_checkpoint)
 
 
 def _drop_path_rates(depths: Sequence[int], most: float) -> list[list[float]]:
@@ -176,40 +176,12 @@ class Stage(nn.Module):
     def __init__(self, *, drop_path: Sequence[float], **block_options):
         super().__init__()
         self.blocks = nn.ModuleList(
-            Block(shifted=index % 2 == 1, drop_path=rate, **block_options)
+            TransformerBlock(shifted=index % 2 == 1, drop_path=rate, **block_options)
             for index, rate in enumerate(drop_path)
         )
 
-
-class Block(nn.Module):
-    """Attention, where the stage has any, and feed-forward, each after a norm and with a residual:
-    (B, C, H, W) -> same.
-    """
-
-    def __init__(
-        self,
-        *,
-        dim: int,
-        num_heads: int,
-        shifted: bool,
-        mlp_ratio: float,
-        drop_path: float,
-        attention: Maker | None,
-        ffn: Maker,
-    ):
-        super().__init__()
-        self.norm1 = self.attn = None
-        if attention is not None:
-            self.norm1 = ChannelNorm(dim)
-            self.attn = attention(dim=dim, num_heads=num_heads, shifted=shifted)
-        self.norm2 = ChannelNorm(dim)
-        self.mlp = ffn(dim=dim, ratio=mlp_ratio)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor, shared) -> Tensor:
-        if self.attn is not None:
-            x = x + self.drop_path(self.attn(self.norm1(x), shared))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+    def forward(self, x: Tensor, use_checkpoint: bool) -> Tensor:
+        return run_blocks(self.blocks, x, use_checkpoint=use_checkpoint)
 
 
 class InputProj(nn.Module):

@@ -19,14 +19,14 @@ from basicsr.archs.arch_util import Upsample
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from ..blocks.attention import run_blocks
-from ..blocks.designs import Designs, Maker, attentions, feed_forwards
+from ..blocks.designs import Designs, attentions, feed_forwards
 from ..blocks.key_semantic import Logits
-from ..blocks.layers import ChannelNorm, DropPath
+from ..blocks.layers import ChannelNorm
+from ..blocks.transformer import Norm, TransformerBlock
 from ..ops.key_semantic import Backend, Similarity
 from ..ops.padding import pad_to_multiple
 
 Shift = Literal["alternate", "per_stage", "none"]
-Norm = Literal["post", "pre"]
 CHOICES = {"logits": Logits, "similarity": Similarity, "backend": Backend}
 
 
@@ -76,7 +76,7 @@ class _KeySemanticNet(nn.Module):
         rgb_mean = (0.4488, 0.4371, 0.4040) if in_chans == 3 else (0.0,) * in_chans
         self.register_buffer("mean", torch.tensor(rgb_mean).view(1, -1, 1, 1), persistent=False)
         self._shift, self._drop_path_rate = shift, drop_path_rate
-        self._layer_options = {"norm": norm, "mlp_ratio": mlp_ratio}
+        self._layer_options = {"norm": norm, "ratio": mlp_ratio}
         self._use_checkpoint = use_checkpoint
         own = {"type": "key_semantic", "window_size": window_size, **own_options}
         self._attentions = attentions(attention, [own] * len(depths))
@@ -308,7 +308,7 @@ class Stage(nn.Module):
     ):
         super().__init__()
         self.layers = nn.ModuleList(
-            Layer(dim=dim, shifted=s, drop_path=rate, **layer)
+            TransformerBlock(dim=dim, shifted=s, drop_path=rate, **layer)
             for s, rate in zip(shifted, drop_path, strict=True)
         )
         self.conv = nn.Conv2d(dim, dim, 3, padding=1)
@@ -316,43 +316,6 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor, top_k: int) -> Tensor:
         return x + self.conv(run_blocks(self.layers, x, top_k=top_k, use_checkpoint=self.use_checkpoint))
-
-
-class Layer(nn.Module):
-    """Attention, where the stage has any, and a feed-forward, each with its norm and residual: (B, C, H, W)
-    -> same.
-    """
-
-    def __init__(
-        self,
-        *,
-        dim: int,
-        num_heads: int,
-        shifted: bool,
-        mlp_ratio: float,
-        norm: Norm,
-        drop_path: float,
-        attention: Maker | None,
-        ffn: Maker,
-    ):
-        super().__init__()
-        self.is_post_norm = norm == "post"
-        self.attn = self.norm1 = None
-        if attention is not None:
-            self.attn = attention(dim=dim, num_heads=num_heads, shifted=shifted)
-            self.norm1 = ChannelNorm(dim)
-        self.mlp = ffn(dim=dim, ratio=mlp_ratio)
-        self.norm2 = ChannelNorm(dim)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor, shared) -> Tensor:
-        if self.is_post_norm:
-            if self.attn is not None:
-                x = x + self.drop_path(self.norm1(self.attn(x, shared)))
-            return x + self.drop_path(self.norm2(self.mlp(x)))
-        if self.attn is not None:
-            x = x + self.drop_path(self.attn(self.norm1(x), shared))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 def _check_choices(**choices) -> None:

@@ -36,7 +36,7 @@ class Attention(nn.Module):
 
 
 def run_blocks(
-    blocks: Iterable[nn.Module], x: Tensor, *, top_k: int | None = None, use_checkpoint: bool = False
+    blocks: Iterable[Any], x: Tensor, *, top_k: int | None = None, use_checkpoint: bool = False
 ) -> Tensor:
     """A stage: its blocks one after another, (B, C, H, W) -> same, sharing what their attentions share.
 

@@ -25,7 +25,7 @@ def attentions(given: Designs, own: Sequence[Own]) -> list[Maker | None]:
     without attention as they are published.  Raises ValueError for unknown names and arguments.
     """
     chosen = _one_per_stage("attention", given, own)
-    if not _is_list(given):
+    if isinstance(given, str | Mapping):
         chosen = [None if paper is None else design for design, paper in zip(chosen, own, strict=True)]
     return [_maker("attention", ATTENTIONS, design, paper) for design, paper in zip(chosen, own, strict=True)]
 
@@ -33,20 +33,18 @@ def attentions(given: Designs, own: Sequence[Own]) -> list[Maker | None]:
 def feed_forwards(given: Designs, own: Sequence[Own]) -> list[Maker]:
     """For each stage a function that makes its feed-forward from dim and ratio.  Raises as `attentions`."""
     chosen = _one_per_stage("ffn", given, own)
-    return [_maker("ffn", FEED_FORWARDS, design, paper) for design, paper in zip(chosen, own, strict=True)]
+    makers = (_maker("ffn", FEED_FORWARDS, design, paper) for design, paper in zip(chosen, own, strict=True))
+    return [
+        maker for maker in makers if maker is not None
+    ]  # none is: every stage has a feed-forward of its own
 
 
-def _is_list(given: Designs) -> bool:
-    return isinstance(given, Sequence) and not isinstance(given, str)
-
-
-def _one_per_stage(name: str, given: Designs, own: Sequence[Own]) -> list[Design]:
-    designs = list(given) if _is_list(given) else [given] * len(own)
-    if len(designs) != len(own):
-        raise ValueError(
-            f"{name}: {len(designs)} designs for {len(own)} stages; give one per stage or one for all"
-        )
-    return designs
+def _one_per_stage(name: str, given: Designs, own: Sequence[Own]) -> Sequence[Design]:
+    if given is None or isinstance(given, str | Mapping):
+        return [given] * len(own)
+    if not isinstance(given, Sequence) or len(given) != len(own):
+        raise ValueError(f"{name}: {given!r} must be a design, or a list of {len(own)}, one per stage")
+    return given
 
 
 def _maker(name: str, registry: Mapping[str, Maker], design: Design, own: Own) -> Maker | None:

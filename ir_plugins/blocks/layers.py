@@ -1,5 +1,7 @@
 """Small layers that every block uses.  Pictures are (B, C, H, W) in channels-last memory."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,8 @@ class ChannelNorm(nn.LayerNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        # statistics are float32 in any case; autocast would make the whole result so
+        return super().forward(x.permute(0, 2, 3, 1)).to(x.dtype).permute(0, 3, 1, 2)
 
 
 class DropPath(nn.Module):
@@ -60,7 +63,7 @@ class Pointwise(nn.Conv2d):
         return pointwise(x, self.weight, self.bias)
 
 
-def weights(layer: nn.Module) -> Layer:
+def weights(layer: Any) -> Layer:
     """Weight and bias of a convolution or linear layer, as `ops` take them."""
     return layer.weight, layer.bias
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ops.convolution import depthwise
-from .layers import hidden_channels
+from .layers import hidden_channels, weights
 
 
 class LocallyEnhanced(nn.Module):
@@ -26,5 +26,5 @@ class LocallyEnhanced(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.gelu(self.linear1(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
-        y = F.gelu(depthwise(y, self.dwconv[0].weight, self.dwconv[0].bias))
+        y = F.gelu(depthwise(y, *weights(self.dwconv[0])))
         return self.linear2(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

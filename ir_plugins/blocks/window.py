@@ -31,6 +31,7 @@ class WindowAttention(Attention):
     paper = "Swin Transformer, ICCV 2021"
     complexity = "O(HW N C), N = window_size²"
 
+    relative_position_index: Tensor
     branches = 1  # attention matrices that a learned `w` mixes
 
     def __init__(

@@ -84,7 +84,7 @@ class _Pictures(Dataset):
 
     def _read(self, kind: str, index: int, flag: str = "color") -> np.ndarray:
         """A picture (H, W, C), float32 in [0, 1]; three channels are BGR."""
-        pixels = imfrombytes(self._content(kind, index), flag, float32=True)
+        pixels: Any = imfrombytes(self._content(kind, index), flag, float32=True)
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     def _content(self, kind: str, index: int) -> bytes:
@@ -101,15 +101,15 @@ class _Pictures(Dataset):
         if self.opt["phase"] == "train":
             side, scale = self.opt["gt_size"], self.scale
             lqs, gt = [_filled_up(lq, side // scale) for lq in lqs], _filled_up(gt, side)
-            gt, lqs = paired_random_crop([gt], lqs, side, scale, path)
-            pictures = [*(lqs if isinstance(lqs, list) else [lqs]), gt]
+            cropped, lqs = paired_random_crop([gt], lqs, side, scale, path)
+            pictures: list[Any] = [*(lqs if isinstance(lqs, list) else [lqs]), cropped]
             if self.opt.get("geometric_augs"):
                 mode = random.randrange(8)
                 pictures = [_turned(picture, mode) for picture in pictures]
         else:
             h, w = lqs[0].shape[:2]
             pictures = [*lqs, gt[: h * self.scale, : w * self.scale]]
-        return img2tensor([np.ascontiguousarray(picture) for picture in pictures])
+        return list(img2tensor([np.ascontiguousarray(picture) for picture in pictures]))
 
 
 @DATASET_REGISTRY.register()
@@ -236,7 +236,7 @@ class Dataset_DefocusDeblur_DualPixel_16bit(_Pictures):
 
     def _read(self, kind: str, index: int, flag: str = "unchanged") -> np.ndarray:
         content = self._content(kind, index)
-        pixels = imfrombytes(content, flag)
+        pixels: Any = imfrombytes(content, flag)
         if pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] != 3:
             channels = pixels.shape[2] if pixels.ndim == 3 else 1
             raise UserError(

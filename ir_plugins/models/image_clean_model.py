@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class ImageCleanModel(RestorationModel):
     to add 48 dB to its picture; a random window reaches the last offset; and `mini_batch_sizes` beyond
     batch_size_per_gpu, which used to be ignored, are an error.
     """
+
+    metric_results: dict[str, Any]
 
     @staticmethod
     def option_problems(options: Options) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -99,8 +102,9 @@ class ImageCleanModel(RestorationModel):
             # BasicSR is going to turn them round, whatever this key says
             visuals |= {key: visuals[key].flip(1) for key in pictures.values() if key in visuals}
         if val.get("use_image") is False:
+            exactly: Any = np.float32
             exact = {
-                name: tensor2img([visuals[key]], out_type=np.float32) * 255
+                name: tensor2img([visuals[key]], out_type=exactly) * 255
                 for name, key in pictures.items()
                 if key in visuals
             }

@@ -60,7 +60,8 @@ class PatchPlan:
             chosen = random.sample(range(len(lq)), count)
             lq, gt = lq[chosen], gt[chosen]
         if side < min(gt.shape[-2:]):
-            gt, lq = paired_random_crop(gt, lq, side, self.scale)
+            cropped: tuple[Any, Any] = paired_random_crop(gt, lq, side, self.scale)
+            gt, lq = cropped
         return lq, gt
 
 

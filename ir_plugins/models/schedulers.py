@@ -46,7 +46,7 @@ class CosineAnnealingRestartCyclicLR(LRScheduler):
         period, low = self.periods[cycle], self.eta_mins[cycle]
         progress = (iteration - self.ends[cycle] + period) / period
         swing = self.restart_weights[cycle] * 0.5 * (1 + math.cos(math.pi * progress))
-        return [low + swing * (base - low) for base in self.base_lrs]
+        return [float(low + swing * (base - low)) for base in self.base_lrs]
 
 
 SCHEDULERS[CosineAnnealingRestartCyclicLR.__name__] = CosineAnnealingRestartCyclicLR

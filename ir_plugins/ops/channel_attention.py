@@ -67,11 +67,15 @@ def _folded(x: Tensor, qkv: Layer, qkv_dwconv: Layer, temperature: Tensor, proje
         # project(attention v) = (project attention) v: columns of the projection belong to heads
         columns = project_out[0].flatten(1).unflatten(1, (heads, -1)).transpose(0, 1)  # (n, C, d)
         folded = (columns.to(attention.dtype) @ attention).permute(0, 1, 3, 2).flatten(1, 2)  # (B, C, C)
-    y = None
-    for channels in channel_chunks(x, 0, dim):
+
+    def value(channels: slice) -> tuple[Tensor, Tensor]:
         v = make(slice(2 * dim + channels.start, 2 * dim + channels.stop))
-        weight = folded[:, channels].to(v.dtype)
-        y = v @ weight if y is None else y.baddbmm_(v, weight)
+        return v, folded[:, channels].to(v.dtype)
+
+    first, *others = channel_chunks(x, 0, dim)
+    y = torch.matmul(*value(first))
+    for channels in others:
+        y.baddbmm_(*value(channels))
     if project_out[1] is not None:
         y = y + project_out[1].to(y.dtype)
     return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)

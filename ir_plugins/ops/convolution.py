@@ -3,6 +3,8 @@
 B batch, C channels, H x W picture
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,10 +47,15 @@ def channel_chunks(x: Tensor, first: int, last: int) -> list[slice]:
     return [slice(start, min(start + step, last)) for start in range(first, last, step)]
 
 
-def add_pointwise(total: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
-    """total + pointwise(x, weight), in place of `total` where there is one: (B, C', H, W)."""
-    if total is None:
-        return pointwise(x, weight)
-    tokens = total.permute(0, 2, 3, 1).flatten(0, 2)
-    tokens.addmm_(x.permute(0, 2, 3, 1).flatten(0, 2), weight.to(x.dtype).flatten(1).T)
+def pointwise_sum(terms: Iterable[tuple[Tensor, Tensor]], bias: Tensor | None = None) -> Tensor:
+    """Σ pointwise(x, weight) + bias over pairs of pictures and weights; each may go once the next is asked
+    for.
+    """
+    terms = iter(terms)
+    total = pointwise(*next(terms), bias)
+    for x, weight in terms:
+        # autocast casts nothing that is added in place
+        x, weight = x.to(total.dtype), weight.to(total.dtype)
+        pixels = x.permute(0, 2, 3, 1).flatten(0, 2)
+        total.permute(0, 2, 3, 1).flatten(0, 2).addmm_(pixels, weight.flatten(1).T)
     return total

@@ -3,13 +3,14 @@
 B batch, C channels, h hidden channels, H x W picture
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .convolution import Layer, add_pointwise, channel_chunks, depthwise, part, pointwise
+from .convolution import Layer, channel_chunks, depthwise, part, pointwise, pointwise_sum
 
 Backend = Literal["auto", "reference", "chunked"]
 BACKENDS = ("auto", "reference", "chunked")
@@ -30,12 +31,15 @@ def gated_dconv(
     if backend == "reference":
         a, b = depthwise(F.conv2d(x, *project_in), *dwconv).chunk(2, dim=1)
         return F.conv2d(F.gelu(a) * b, *project_out)
-    hidden, y = project_out[0].shape[1], None
-    for first in channel_chunks(x, 0, hidden):
-        second = slice(hidden + first.start, hidden + first.stop)
-        a, b = (depthwise(pointwise(x, *part(project_in, c)), *part(dwconv, c)) for c in (first, second))
-        y = add_pointwise(y, gelu_gate(a, b), project_out[0][:, first])
-    return _with_bias(y, project_out[1])
+    hidden = project_out[0].shape[1]
+
+    def gated() -> Iterator[tuple[Tensor, Tensor]]:
+        for first in channel_chunks(x, 0, hidden):
+            second = slice(hidden + first.start, hidden + first.stop)
+            a, b = (depthwise(pointwise(x, *part(project_in, c)), *part(dwconv, c)) for c in (first, second))
+            yield gelu_gate(a, b), project_out[0][:, first]
+
+    return pointwise_sum(gated(), project_out[1])
 
 
 def feature_refinement(
@@ -63,16 +67,19 @@ def feature_refinement(
         a, b = F.gelu(F.linear(joined, *linear1)).permute(0, 3, 1, 2).chunk(2, dim=1)
         return pointwise(F.gelu(depthwise(a, *dwconv)) * b, *linear2)
 
+    hidden, rest = linear2[0].shape[1], rest.to(convolved.dtype)  # once, where autocast made them differ
+
     def expand(channels: slice) -> Tensor:
         weight, bias = part(linear1, channels)
-        return add_pointwise(pointwise(convolved, weight[:, :quarter], bias), rest, weight[:, quarter:])
+        return pointwise_sum([(convolved, weight[:, :quarter]), (rest, weight[:, quarter:])], bias)
 
-    hidden, y = linear2[0].shape[1], None
-    for first in channel_chunks(x, 0, hidden):
-        b = expand(slice(hidden + first.start, hidden + first.stop))
-        a = depthwise(_gelu(expand(first)), *part(dwconv, first))
-        y = add_pointwise(y, gelu_gate(a, b, activate_gate=True), linear2[0][:, first])
-    return _with_bias(y, linear2[1])
+    def gated() -> Iterator[tuple[Tensor, Tensor]]:
+        for first in channel_chunks(x, 0, hidden):
+            b = expand(slice(hidden + first.start, hidden + first.stop))
+            a = depthwise(_gelu(expand(first)), *part(dwconv, first))
+            yield gelu_gate(a, b, activate_gate=True), linear2[0][:, first]
+
+    return pointwise_sum(gated(), linear2[1])
 
 
 def gelu_gate(x: Tensor, gate: Tensor, *, activate_gate: bool = False) -> Tensor:
@@ -107,11 +114,6 @@ class _GeluGate(torch.autograd.Function):
 def _gelu(x: Tensor) -> Tensor:
     """GELU by erf, in place where no gradient needs x."""
     return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
-
-
-def _with_bias(y: Tensor, bias: Tensor | None) -> Tensor:
-    # the channels as the last axis, as they lie in memory
-    return y if bias is None else (y.permute(0, 2, 3, 1) + bias.to(y.dtype)).permute(0, 3, 1, 2)
 
 
 def _check(backend: str) -> None:

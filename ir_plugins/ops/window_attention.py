@@ -32,7 +32,11 @@ def sparse_window_attention(
     dense, sparse = mix.to(logits.dtype).softmax(0)
     # both branches in one matrix, so that v is read once
     attention = logits.softmax(-1) * dense + logits.relu().square() * sparse
-    return F.dropout(attention, dropout).to(v.dtype) @ v
+    attention = F.dropout(attention, dropout)
+    if v.dtype == torch.float16:  # squares beyond 65504 would be infinite in it
+        with torch.autocast(v.device.type, enabled=False):
+            return (attention @ v.float()).to(v.dtype)
+    return attention.to(v.dtype) @ v
 
 
 def _logits(q: Tensor, k: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:

@@ -4,7 +4,7 @@ B batch, C channels, H x W picture, M windows of a picture, N tokens (pixels) of
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -37,9 +37,8 @@ class WindowGrid(NamedTuple):
 
 def _whole(length: int, window: int) -> int:
     # an exported net takes any size if the exporter never has to ask whether there is but one window
-    if torch.compiler.is_exporting():
-        length = torch.sym_max(length, window + 1)
-    return (length + window - 1) // window * window
+    least: Any = torch.sym_max(length, window + 1) if torch.compiler.is_exporting() else length
+    return (least + window - 1) // window * window
 
 
 def window_grid(size: tuple[int, int], window_size: int, shifted: bool = False) -> WindowGrid:
