@@ -205,7 +205,10 @@ def test_every_parameter_gets_a_gradient(token_mlp):
         ({"num_heads": [1, 1, 1, 1, 7, 8, 4, 2, 1]}, "num_heads=7 does not divide the 64 channels"),
         ({"embed_dim": 3, "token_mlp": "frfn", "num_heads": [1] * 9}, "dim=3 must be at least 4"),
         ({"mlp_ratio": 0.1}, "ratio=0.1 leaves no hidden channels of dim=4"),
-        ({"attention": ["assa"] * 5}, "attention: 5 designs for 9 stages"),
+        (
+            {"attention": ["assa"] * 5},
+            r"attention: \['assa', .* must be a design, or a list of 9, one per stage",
+        ),
         ({"ffn": "lef"}, "ffn: 'lef' is unknown .did you mean leff."),
     ],
 )

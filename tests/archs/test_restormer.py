@@ -117,7 +117,10 @@ def test_every_parameter_gets_a_gradient(name):
         ({"inp_channels": 5}, "inp_channels=5 and out_channels=3 must be equal.* set dual_pixel_task"),
         ({"ffn_expansion_factor": 0.1}, "ratio=0.1 leaves no hidden channels of dim=6"),
         ({"ffn_expansion_factor": float("inf")}, "ratio=inf leaves no hidden channels"),
-        ({"attention": ["mdta"] * 7}, "attention: 7 designs for 8 stages"),
+        (
+            {"attention": ["mdta"] * 7},
+            r"attention: \['mdta', .* must be a design, or a list of 8, one per stage",
+        ),
         ({"ffn": "gdnf"}, "ffn: 'gdnf' is unknown .did you mean gdfn."),
     ],
 )
