@@ -115,7 +115,7 @@ def test_makers_make_a_new_module_each_time():
         (attentions, {"type": "xyz"}, "attention: 'xyz' is unknown; choose mdta"),
         (feed_forwards, "gdnf", "ffn: 'gdnf' is unknown (did you mean gdfn?); choose gdfn, frfn, leff, mlp"),
         (feed_forwards, "none", "ffn: 'none' is unknown; choose gdfn"),
-        (attentions, 7, "attention: 7 must be a design, or a list of 3, one per stage"),
+        (attentions, 7, "attention: 7 must be a name or {type: name, ...}; choose mdta"),
         (attentions, {"window_size": 7}, "attention: {'window_size': 7} must be a name or {type: name, ...}"),
         (attentions, {"type": 7}, "attention: {'type': 7} must be a name or {type: name, ...}"),
         (attentions, [7, None, None], "attention: 7 must be a name or {type: name, ...}; choose mdta"),
@@ -157,9 +157,9 @@ def test_makers_make_a_new_module_each_time():
         (
             attentions,
             ["mdta", "mdta"],
-            "attention: ['mdta', 'mdta'] must be a design, or a list of 3, one per stage",
+            "attention: 2 designs for 3 stages; give one per stage or one for all",
         ),
-        (feed_forwards, [], "ffn: [] must be a design, or a list of 2, one per stage"),
+        (feed_forwards, [], "ffn: 0 designs for 2 stages; give one per stage or one for all"),
     ],
 )
 def test_mistakes_are_named_with_the_way_out(function, given, message):
