@@ -40,10 +40,12 @@ def feed_forwards(given: Designs, own: Sequence[Own]) -> list[Maker]:
 
 
 def _one_per_stage(name: str, given: Designs, own: Sequence[Own]) -> Sequence[Design]:
-    if given is None or isinstance(given, str | Mapping):
+    if not isinstance(given, Sequence) or isinstance(given, str):
         return [given] * len(own)
-    if not isinstance(given, Sequence) or len(given) != len(own):
-        raise ValueError(f"{name}: {given!r} must be a design, or a list of {len(own)}, one per stage")
+    if len(given) != len(own):
+        raise ValueError(
+            f"{name}: {len(given)} designs for {len(own)} stages; give one per stage or one for all"
+        )
     return given
 
 

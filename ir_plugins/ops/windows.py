@@ -3,6 +3,7 @@
 B batch, C channels, H x W picture, M windows of a picture, N tokens (pixels) of a window
 """
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from einops import rearrange
 from torch import Tensor
 
 from .padding import crop
+
+KEPT_NUMBERS = 1 << 22  # of the largest mask that is kept: 16 MiB, a picture of 256 x 256 in windows of 8 x 8
 
 
 class WindowGrid(NamedTuple):
@@ -109,10 +112,11 @@ def _axis_labels(length: int, padded: int, shift: int, device: torch.device, mas
 def attention_mask(grid: WindowGrid, x: Tensor, mask_padding: bool = True) -> Tensor | None:
     """0 where two tokens may see each other and -inf where not: (M, 1, N, N) of float32 for pictures like x.
 
-    None where all may.  Kept for the sizes last seen, since a net asks for the same few again and again.
+    None where all may.  Kept for the sizes last seen, since a net asks for the same few again and again,
+    unless it is large: a large picture's own attention then costs far more.
     """
     # what a tracer or a subclass of Tensor hands in must not outlive it
-    if torch.compiler.is_compiling() or type(x) is not Tensor:
+    if torch.compiler.is_compiling() or type(x) is not Tensor or _mask_numbers(grid) > KEPT_NUMBERS:
         return _attention_mask(grid, x.device, mask_padding)
     return _kept_attention_mask(grid, x.device, mask_padding)
 
@@ -125,7 +129,11 @@ def _attention_mask(grid: WindowGrid, device: torch.device, mask_padding: bool) 
     return torch.zeros_like(apart, dtype=torch.float32).masked_fill_(apart, -torch.inf)
 
 
-@lru_cache(maxsize=16)
+def _mask_numbers(grid: WindowGrid) -> int:
+    return math.prod(grid.padded) * math.prod(grid.window)
+
+
+@lru_cache(maxsize=8)
 def _kept_attention_mask(grid: WindowGrid, device: torch.device, mask_padding: bool) -> Tensor | None:
     with torch.inference_mode(False):  # or a later training forward could not save it
         return _attention_mask(grid, device, mask_padding)

@@ -110,19 +110,20 @@ def test_makers_make_a_new_module_each_time():
         (
             attentions,
             "asaa",
-            "attention: 'asaa' is unknown; did you mean assa?; choose mdta, assa, key_semantic, window",
+            "attention: 'asaa' is unknown (did you mean assa?); choose mdta, assa, key_semantic, window",
         ),
         (attentions, {"type": "xyz"}, "attention: 'xyz' is unknown; choose mdta"),
-        (feed_forwards, "gdnf", "ffn: 'gdnf' is unknown; did you mean gdfn?; choose gdfn, frfn, leff, mlp"),
+        (feed_forwards, "gdnf", "ffn: 'gdnf' is unknown (did you mean gdfn?); choose gdfn, frfn, leff, mlp"),
         (feed_forwards, "none", "ffn: 'none' is unknown; choose gdfn"),
         (attentions, 7, "attention: 7 must be a name or {type: name, ...}; choose mdta"),
         (attentions, {"window_size": 7}, "attention: {'window_size': 7} must be a name or {type: name, ...}"),
         (attentions, {"type": 7}, "attention: {'type': 7} must be a name or {type: name, ...}"),
+        (attentions, [7, None, None], "attention: 7 must be a name or {type: name, ...}; choose mdta"),
         (feed_forwards, [["mlp"], None], "ffn: ['mlp'] must be a name or {type: name, ...}; choose gdfn"),
         (
             attentions,
             {"type": "assa", "window": 7},
-            "attention: assa takes no 'window'; did you mean window_size?; it takes num_heads, window_size",
+            "attention: assa takes no 'window' (did you mean window_size?); it takes num_heads, window_size",
         ),
         (
             attentions,
@@ -136,7 +137,7 @@ def test_makers_make_a_new_module_each_time():
             {"type": "mdta", 7: 7},
             "attention: mdta takes no '7'; it takes num_heads, bias, backend",
         ),
-        (feed_forwards, {"type": "mlp", "dropp": 0.1}, "ffn: mlp takes no 'dropp'; did you mean drop?"),
+        (feed_forwards, {"type": "mlp", "dropp": 0.1}, "ffn: mlp takes no 'dropp' (did you mean drop?)"),
         (
             attentions,
             {"type": "assa", "window_size": "8"},

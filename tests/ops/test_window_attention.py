@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ir_plugins.ops import window_attention as ops
 from ir_plugins.ops.window_attention import sparse_window_attention, window_attention
 
 BATCH, WINDOWS, HEADS, TOKENS, DIM = 2, 3, 5, 7, 11
@@ -114,3 +115,17 @@ def test_the_branches_are_mixed_by_a_softmax():
     v = torch.tensor([3.0, 5.0]).view(1, 1, 1, 2, 1)
     out = sparse_window_attention(q, k, v, bias, None, torch.tensor([3.0, 1.0]).log() + 7)
     assert out.flatten().tolist() == pytest.approx([0.75 * 4 + 0.25 * 4 * 8] * 2)
+
+
+@pytest.mark.parametrize("limit", [1, 2 * 3 * 7**2, 5 * 2 * 3 * 7**2])
+@pytest.mark.parametrize("attend", [window_attention, sparse_window_attention])
+def test_chunks_of_windows_answer_like_all_at_once(attend, limit, monkeypatch):
+    q, k, v = torch.randn(3, 2, 11, 3, 7, 5, dtype=torch.float64)
+    bias, mask = torch.randn(3, 7, 7, dtype=torch.float64), torch.zeros(11, 1, 7, 7)
+    mask[4:, :, :, 2] = -torch.inf
+    more = (torch.randn(2, dtype=torch.float64),) if attend is sparse_window_attention else ()
+    whole = attend(q, k, v, bias, mask, *more)  # with gradients enabled
+    monkeypatch.setattr(ops, "CHUNK_LOGITS", {"cpu": limit})
+    with torch.no_grad():
+        torch.testing.assert_close(attend(q, k, v, bias, mask, *more), whole, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(attend(q, k, v, bias, None, *more)[:, :4], whole[:, :4])
