@@ -26,6 +26,9 @@ setup(
         # not ours: the viewer of basicsr's tb-nightly imports pkg_resources, which setuptools 82 removed
         "setuptools<82",
     ],
-    extras_require={"dev": ["pytest", "ruff"], "lint": ["pyright[nodejs]"]},
+    extras_require={
+        "dev": ["pytest", "ruff", "onnx", "onnxscript", "onnxruntime"],
+        "lint": ["pyright[nodejs]"],
+    },
     entry_points={"console_scripts": ["basicsr = ir_plugins.cli:main"]},
 )

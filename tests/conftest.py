@@ -1,5 +1,6 @@
 """Fixtures that many tests share; everything is written below tmp_path."""
 
+import logging
 import random
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tiny import tiny_options, write_pairs
 
 import ir_plugins  # noqa: F401  (repairs basicsr, registers everything)
 
+from basicsr.utils.logger import initialized_logger
+
 # threads would wait for each other more than they compute, above all where another process runs too
 torch.set_num_threads(1)
 
@@ -20,6 +23,13 @@ def seeded():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def fresh_logger():
+    """BasicSR keeps one logger per process; a run of its own log file needs a fresh one."""
+    initialized_logger.clear()
+    logging.getLogger("basicsr").handlers.clear()
 
 
 @pytest.fixture

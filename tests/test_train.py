@@ -16,17 +16,9 @@ from tiny import tiny_options
 from ir_plugins.checkpoints import read_weights, save_weights
 from ir_plugins.cli import main
 
-from basicsr.utils.logger import initialized_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 
-
-@pytest.fixture(autouse=True)
-def fresh_logger():
-    """BasicSR keeps one logger per process; a run of its own log file needs a fresh one."""
-    import logging
-
-    initialized_logger.clear()
-    logging.getLogger("basicsr").handlers.clear()
+pytestmark = pytest.mark.usefixtures("fresh_logger")
 
 
 def checkpoint(iteration, name="tiny"):
