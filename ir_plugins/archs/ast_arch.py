@@ -156,7 +156,8 @@ class AST(nn.Module):
             up = crop(self.get_submodule(f"upsample_{step}")(y), (skip.shape[2], skip.shape[3]))
             y = self._run(f"decoderlayer_{step}", torch.cat([up, skip], dim=1))
         y = self.output_proj(y)
-        return x + y if self.has_residual else y
+        y = x + y if self.has_residual else y
+        return y.contiguous()  # losses and discriminators may `view` it
 
     def _run(self, name: str, x: Tensor) -> Tensor:
         return self.get_submodule(name)(x, self.use_checkpoint)

@@ -140,8 +140,10 @@ class Restormer(nn.Module):
         y = self._run(self.decoder_level1, torch.cat([self.up2_1(y), level1], dim=1))
         y = self._run(self.refinement, y)
         if self.skip_conv is not None:
-            return crop(self.output(y + self.skip_conv(shallow)), size)
-        return crop(self.output(y) + padded, size)
+            y = self.output(y + self.skip_conv(shallow))
+        else:
+            y = self.output(y) + padded
+        return crop(y, size).contiguous()  # losses and discriminators may `view` it
 
     def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:
         return run_blocks(stage, x, use_checkpoint=self.use_checkpoint)

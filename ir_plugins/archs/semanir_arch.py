@@ -218,7 +218,8 @@ class SemanIR(_KeySemanticNet):
             y = stage(y, top_k)
         y = self.conv_after_body(self.norm_last(y)) + shallow
         y = F.leaky_relu(self.conv_before_upsample(y))
-        return self._denormalize(self.conv_last(self.upsample(y)))
+        y = self._denormalize(self.conv_last(self.upsample(y)))
+        return y.contiguous()  # losses and discriminators may `view` it
 
 
 @ARCH_REGISTRY.register()
@@ -297,7 +298,8 @@ class SemanIRUNet(_KeySemanticNet):
         y = self.stages[3](y, top_k)
         for stage, up, fuse in zip(self.stages[4:], self.ups, self.fuses, strict=True):
             y = stage(fuse(torch.cat([up(y), skips.pop()], dim=1)), top_k)
-        return x + self.conv_last(y)[..., :h, :w] / self.img_range
+        y = x + self.conv_last(y)[..., :h, :w] / self.img_range
+        return y.contiguous()  # losses and discriminators may `view` it
 
 
 class Stage(nn.Module):
