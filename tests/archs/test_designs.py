@@ -172,8 +172,8 @@ def test_designs_train_from_an_option_file_alone(tiny, fresh_logger, net, attent
         ({"attention": {"type": "window", "window_size": 0}}, "window_size=0 must be at least 1 pixel"),
         ({"attention": {"window_size": 8}}, "attention: {'window_size': 8} must be a name or {type: name"),
         ({"ffn": {"type": "mlp", "dim": 8}}, "mlp takes no 'dim'"),
-        ({"ffn": ["mlp", "gdfn", "frfn"]}, "ffn: ['mlp', 'gdfn', 'frfn'] must be a design, or a list of "),
-        ({"attention": 3}, "attention: 3 must be a design, or a list of "),
+        ({"ffn": ["mlp", "gdfn", "frfn"]}, "ffn: 3 designs for "),
+        ({"attention": 3}, "attention: 3 must be a name or {type: name, ...}; choose mdta"),
     ],
 )
 def test_a_design_that_cannot_work_gets_one_line(workplace, capsys, net, designs, message):
