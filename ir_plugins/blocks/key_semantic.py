@@ -82,8 +82,9 @@ class KeySemanticAttention(Attention):
             q = q / math.sqrt(q.shape[-1])
         else:
             # fp32: a unit vector in half precision is off by more than neighbouring logits differ
-            q = F.normalize(q.float(), dim=-1) * self.logit_scale.clamp(max=math.log(100)).exp()
-            k = F.normalize(k.float(), dim=-1)
+            precise = torch.promote_types(q.dtype, torch.float32)
+            q = F.normalize(q.to(precise), dim=-1) * self.logit_scale.clamp(max=math.log(100)).exp()
+            k = F.normalize(k.to(precise), dim=-1)
         bias = self.position_bias(shared.grid.window)
         y = key_semantic_attention(q.to(v), k.to(v), v, bias, shared.dictionary, backend=self.backend)
         y = self.proj(y.transpose(1, 2).flatten(2).unflatten(0, windows.shape[:2]))
