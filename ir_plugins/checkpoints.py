@@ -70,17 +70,18 @@ def save_weights(path: str | Path, weights: Mapping[str, Tensor], param_key: str
             part.unlink()
 
 
-def load_network(path: str | Path) -> nn.Module:
+def load_network(path: str | Path, network_g: Mapping[str, Any] | None = None) -> nn.Module:
     """The network that the weights in `path` are of, holding them, in eval mode.
 
+    network_g: its option file's block; not needed for Restormer and AST with the designs of their papers.
     Raises UserError naming the file.
     """
     weights = read_weights(path)
     try:
-        arguments = recognise(weights)
+        arguments = recognise(weights) if network_g is None else dict(network_g)
         net = ARCH_REGISTRY.get(arguments.pop("type"))(**arguments)
-    except ValueError as error:  # a network refuses what cannot work with one, too
-        raise UserError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:  # so the registry and networks refuse what cannot work
+        raise UserError(f"{path}: {error.args[0]}") from error
     check_fits(path, weights, net)
     net.load_state_dict(weights)
     return net.eval()

@@ -47,7 +47,12 @@ def _design(name: str, design: Any, width: int) -> str:
     parameters = inspect.signature(design).parameters.values()
     arguments = [str(p.replace(annotation=p.empty)) for p in parameters if p.name not in FROM_THE_NET]
     listed = textwrap.wrap(", ".join(arguments), 100 - width)
-    return f"\n{' ' * (width + 2)}".join([f"{name:{width}}  {design.paper:27}  {design.complexity}", *listed])
+    first = f"{name:{width}}  {_told(design, 'paper'):27}  {_told(design, 'complexity')}".rstrip()
+    return f"\n{' ' * (width + 2)}".join([first, *listed])
+
+
+def _told(design: Any, what: str) -> str:
+    return getattr(design, what, f"(no {what})")
 
 
 def describe(kind: str, name: str) -> str:
@@ -57,8 +62,9 @@ def describe(kind: str, name: str) -> str:
     item = KINDS[kind]().get(name)
     if item is None:
         raise UserError(f"{kind} has no '{name}'; `basicsr list {kind}` names them")
-    arguments = [str(p) for p in inspect.signature(item).parameters.values()]
-    facts = [f"{item.paper}; {item.complexity}", ""] if kind in DESIGNS else []
+    hidden = FROM_THE_NET if kind in DESIGNS else ()
+    arguments = [str(p) for p in inspect.signature(item).parameters.values() if p.name not in hidden]
+    facts = [f"{_told(item, 'paper')}; {_told(item, 'complexity')}", ""] if kind in DESIGNS else []
     return "\n".join(
         [name, *(f"  {argument}" for argument in arguments), "", *facts, inspect.getdoc(item) or ""]
     ).rstrip()

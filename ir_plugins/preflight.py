@@ -8,12 +8,15 @@ import torch
 
 from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info, init_dist
+from basicsr.utils.registry import MODEL_REGISTRY
 
 from . import schema
 from .checkpoints import check_fits, read_weights
 from .data.checks import check_dataset
 from .errors import UserError
+from .models import RestorationModel
 from .options import Options, complete, read_options
+from .problems import registered
 
 
 def prepare(arguments: Namespace, *, is_train: bool) -> Options:
@@ -74,6 +77,12 @@ def check_weights(options: Options, path: str) -> None:
     for key, value in paths.items():
         if key.startswith("pretrain_network") and value is not None and not Path(value).is_file():
             raise UserError(f"{path}: path:{key}: no such file: {value}")
+        own = issubclass(registered(MODEL_REGISTRY, options["model_type"]), RestorationModel)
+        if key.startswith("pretrain_network") and not own and Path(value or "").suffix == ".safetensors":
+            raise UserError(
+                f"{path}: path:{key}: {options['model_type']} reads .pth only; "
+                "take model_type RestorationModel, or rewrite it with ir_plugins.checkpoints.save_weights"
+            )
         if key == "pretrain_network_g" and value is not None:
             weights = read_weights(value, paths.get("param_key_g", "params"))
             net = schema.build_on_meta(options["network_g"])

@@ -37,11 +37,12 @@ def recognise(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         first = "".join(f" {key}," for key in list(weights)[:2])
         raise UserError(
             f"weights named{first} ... are of no network that is recognised ({', '.join(RULES)}); "
-            "name the option file of their network"
+            "give the network_g block they were trained with"
         )
     if name not in RULES:
         raise UserError(
-            f"these are weights of {name}, and its window_size is not in them; name its option file"
+            f"these are weights of {name}, and its window_size is not in them; "
+            "give the network_g block it was trained with"
         )
     try:
         return {"type": name, **RULES[name]({key: tuple(value.shape) for key, value in weights.items()})}
@@ -52,7 +53,8 @@ def recognise(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     except ValueError as error:
         reason = str(error)
     raise UserError(
-        f"these are nearly weights of {name}, but {reason}; name the option file of their network"
+        f"these are weights of {name}, but not as published ({reason}); give the network_g block they were "
+        "trained with"
     )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from ir_plugins.checkpoints import check_fits, load_network, read_weights, save_weights
 from ir_plugins.errors import UserError
+from ir_plugins.preflight import check_weights
 
 from basicsr.utils.registry import ARCH_REGISTRY
 
@@ -330,3 +331,31 @@ def test_weights_of_semanir_for_another_network():
         check_fits("w.pth", weights, build("Restormer", **RESTORMER))
     with pytest.raises(UserError, match=r"does not fit SemanIR: .*; make network_g what it was trained with"):
         check_fits("w.pth", weights, build("SemanIR", **SEMANIR | {"embed_dim": 8}))
+
+
+def test_a_network_that_cannot_be_recognised_is_loaded_with_its_block(workplace):
+    block = {
+        "type": "SemanIR",
+        "embed_dim": 6,
+        "depths": [1],
+        "num_heads": [2],
+        "window_size": 5,
+        "num_feat": 5,
+    }
+    net = ARCH_REGISTRY.get("SemanIR")(**{key: value for key, value in block.items() if key != "type"}).eval()
+    save_weights("net.pth", net.state_dict())
+    x = torch.rand(1, 3, 7, 11)
+    assert torch.equal(load_network("net.pth", block)(x), net(x))
+    with pytest.raises(UserError, match=r"net\.pth: .* SemanIR, .* give the network_g block"):
+        load_network("net.pth")
+    with pytest.raises(UserError, match=r"net\.pth: .*embed_dims"):
+        load_network("net.pth", block | {"embed_dims": 7})
+    with pytest.raises(UserError, match=r"net\.pth: .*SemanIRR"):
+        load_network("net.pth", {"type": "SemanIRR"})
+
+
+def test_basicsrs_own_models_do_not_read_safetensors(workplace):
+    save_weights("net.safetensors", {"weight": torch.rand(3)})
+    options = {"path": {"pretrain_network_g": "net.safetensors"}, "model_type": "SRModel", "is_train": True}
+    with pytest.raises(UserError, match=r"o\.yml: path:pretrain_network_g: SRModel reads \.pth only"):
+        check_weights(options, "o.yml")

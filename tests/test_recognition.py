@@ -101,7 +101,7 @@ def test_semanir_needs_its_option_file(name, arguments, attention):
     weights = state(name, **arguments, attention=attention)
     assert architecture(weights) == name
     with pytest.raises(
-        UserError, match=f"weights of {name}, and its window_size is not in them; name its option"
+        UserError, match=f"weights of {name}, and its window_size is not in them; give the network_g block"
     ):
         recognise(weights)
 
@@ -110,7 +110,7 @@ def test_semanir_needs_its_option_file(name, arguments, attention):
 def test_weights_of_another_network(weights):
     assert architecture(weights) is None
     with pytest.raises(
-        UserError, match=r"no network that is recognised \(Restormer, AST\); name the option file"
+        UserError, match=r"no network that is recognised \(Restormer, AST\); give the network_g block"
     ):
         recognise(weights)
 
@@ -137,7 +137,9 @@ def test_weights_that_are_nearly_of_a_network(type, name, shape, reason):
     weights[name] = torch.zeros(shape or ())
     if shape is None:
         del weights[name]
-    with pytest.raises(UserError, match=f"nearly weights of {type}, but .*{reason}.*; name the option file"):
+    with pytest.raises(
+        UserError, match=f"weights of {type}, but not as published .*{reason}.*; give the network_g block"
+    ):
         recognise(weights)
 
 
@@ -154,5 +156,5 @@ def test_weights_that_are_nearly_of_a_network(type, name, shape, reason):
 )
 def test_other_designs_are_not_taken_for_the_papers(type, changed):
     weights = state(type, **(RESTORMER if type == "Restormer" else AST), **changed)
-    with pytest.raises(UserError, match=f"nearly weights of {type}, but .* is missing"):
+    with pytest.raises(UserError, match=f"weights of {type}, but not as published .* is missing"):
         recognise(weights)

@@ -54,6 +54,9 @@ def pointwise_sum(terms: Iterable[tuple[Tensor, Tensor]], bias: Tensor | None = 
     terms = iter(terms)
     total = pointwise(*next(terms), bias)
     for x, weight in terms:
+        if torch.compiler.is_exporting():  # it loses hold of weights that are added in place
+            total = total + pointwise(x, weight)
+            continue
         # autocast casts nothing that is added in place
         x, weight = x.to(total.dtype), weight.to(total.dtype)
         pixels = x.permute(0, 2, 3, 1).flatten(0, 2)

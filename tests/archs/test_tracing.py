@@ -110,3 +110,13 @@ def test_onnxruntime_equals_eager_at_other_sizes(name):
         with torch.no_grad():
             expected = build(name)(x)
         assert y.shape == expected.shape and (y - expected).norm() / expected.norm() < 1e-4
+
+
+def test_export_while_weights_want_gradients():
+    """As the README tells: without no_grad, and with the paper's feed-forward."""
+    net = AST(embed_dim=4, depths=[1] * 9, num_heads=[1] * 9, token_mlp="frfn").eval()
+    sizes = {2: torch.export.Dim("height", min=17), 3: torch.export.Dim("width", min=17)}
+    deferred = {"prefer_deferred_runtime_asserts_over_guards": True}
+    exported = torch.export.export(net, (torch.rand(1, 3, 37, 41),), dynamic_shapes=(sizes,), **deferred)
+    x = torch.rand(1, 3, 23, 53)
+    torch.testing.assert_close(exported.module()(x), net(x))
