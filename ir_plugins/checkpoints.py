@@ -79,10 +79,12 @@ def load_network(path: str | Path, network_g: Mapping[str, Any] | None = None) -
     weights = read_weights(path)
     try:
         arguments = recognise(weights) if network_g is None else dict(network_g)
-        net = ARCH_REGISTRY.get(arguments.pop("type"))(**arguments)
+        kind = ARCH_REGISTRY.get(arguments.pop("type"))
+        with torch.device("meta"):  # what a file asks for costs nothing before it is seen to hold it
+            check_fits(path, weights, kind(**arguments))
+        net = kind(**arguments)
     except (KeyError, TypeError, ValueError) as error:  # so the registry and networks refuse what cannot work
         raise UserError(f"{path}: {error.args[0]}") from error
-    check_fits(path, weights, net)
     net.load_state_dict(weights)
     return net.eval()
 

@@ -40,6 +40,8 @@ def repair() -> None:
     name_unreadable_images()
     degrade_where_the_model_is()
     view_pictures_in_any_memory()
+    load_weights_as_others_publish_them()
+    validate_nets_that_pad_themselves()
 
 
 def refuse_other_basicsr() -> None:
@@ -245,6 +247,49 @@ def degrade_where_the_model_is() -> None:
         names = {*model.__init__.__code__.co_names, *model._dequeue_and_enqueue.__code__.co_names}
         if "cuda" in names:
             mend(model)
+
+
+def load_weights_as_others_publish_them() -> None:
+    """`KeyError: 'params'` from `path:pretrain_network_g`, and a RuntimeError about safetensors.
+
+    Concerns any basicsr: it knows no keys but the one named and "params", and torch.load alone.  Delete when
+    it asks `weights_only` of every file and takes the forms that `checkpoints.read_weights` does.
+    """
+    from basicsr.models.base_model import BaseModel
+    from basicsr.utils import get_root_logger
+
+    from .checkpoints import check_fits, read_weights
+
+    def load_network(
+        self: Any, net: Any, load_path: str, strict: bool = True, param_key: Any = "params"
+    ) -> None:
+        net = self.get_bare_model(net)
+        weights = read_weights(load_path, param_key)
+        get_root_logger().info(f"Loading {type(net).__name__} from {load_path}")
+        if strict:
+            check_fits(load_path, weights, net)
+        self._print_different_keys_loading(net, weights, strict)
+        net.load_state_dict(weights, strict=strict)
+
+    BaseModel.load_network = load_network
+
+
+def validate_nets_that_pad_themselves() -> None:
+    """`KeyError: 'window_size'` from SwinIRModel's validation.
+
+    Concerns any basicsr: it pads to `network_g:window_size`, which nets without windows do not have.  Delete
+    when it asks whether there is one.
+    """
+    from basicsr.models.sr_model import SRModel
+    from basicsr.models.swinir_model import SwinIRModel
+
+    original: Any = SwinIRModel.test
+
+    @functools.wraps(original)
+    def test(self: Any) -> None:
+        (original if "window_size" in self.opt["network_g"] else SRModel.test)(self)
+
+    SwinIRModel.test = test
 
 
 def view_pictures_in_any_memory() -> None:

@@ -144,7 +144,8 @@ def _override(options: Options, entry: str) -> None:
         if not isinstance(options.setdefault(block, {}), dict):
             raise UserError(f"--force_yml {entry}: '{block}' is a value, not a block")
         options = options[block]
-    options[last] = None if value == "none" else value
+    # BasicSR's word for nothing, which in these two means something
+    options[last] = None if value == "none" and last not in ("attention", "dataroot_lq") else value
 
 
 def _read_text(path: str) -> str:

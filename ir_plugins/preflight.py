@@ -8,15 +8,18 @@ import torch
 
 from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info, init_dist
-from basicsr.utils.registry import MODEL_REGISTRY
 
 from . import schema
 from .checkpoints import check_fits, read_weights
 from .data.checks import check_dataset
 from .errors import UserError
-from .models import RestorationModel
 from .options import Options, complete, read_options
-from .problems import registered
+
+KINDS = {
+    "pretrain_network": str,
+    "param_key": str,
+    "strict_load": bool,
+}  # of `path:` keys, each with a net's name
 
 
 def prepare(arguments: Namespace, *, is_train: bool) -> Options:
@@ -75,14 +78,10 @@ def check_weights(options: Options, path: str) -> None:
     """Raise UserError, naming `path`, where the first weights are missing, damaged or of another network."""
     paths = options["path"]
     for key, value in paths.items():
+        if not isinstance(value, KINDS.get(key.rpartition("_")[0], object) | None):
+            raise UserError(f"{path}: path:{key}: {value!r} is not what stands there; see options/")
         if key.startswith("pretrain_network") and value is not None and not Path(value).is_file():
             raise UserError(f"{path}: path:{key}: no such file: {value}")
-        own = issubclass(registered(MODEL_REGISTRY, options["model_type"]), RestorationModel)
-        if key.startswith("pretrain_network") and not own and Path(value or "").suffix == ".safetensors":
-            raise UserError(
-                f"{path}: path:{key}: {options['model_type']} reads .pth only; "
-                "take model_type RestorationModel, or rewrite it with ir_plugins.checkpoints.save_weights"
-            )
         if key == "pretrain_network_g" and value is not None:
             weights = read_weights(value, paths.get("param_key_g", "params"))
             net = schema.build_on_meta(options["network_g"])

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from basicsr.archs import build_network
 
+from .dataset_schema import INPUT_CHANNELS
 from .errors import UserError
 from .options import Options
 
@@ -56,8 +57,7 @@ def profile(options: Options, size: tuple[int, int]) -> str:
 
 
 def _in_channels(network: Options) -> int:
-    names = ("in_chans", "inp_channels", "num_in_ch")  # ours and Swin's, Restormer's, BasicSR's
-    return next((network[name] for name in names if name in network), 3)
+    return next((network[name] for name in INPUT_CHANNELS if name in network), 3)
 
 
 def _count(net: nn.Module) -> int:

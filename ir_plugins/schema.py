@@ -184,7 +184,7 @@ def _train_problems(train: Options, model: Any, read: set[Keys]) -> Iterator[Pro
                 f"is {optimizer}, but {model.__name__} knows Adam only; model_type RestorationModel knows all"
             )
             yield Problem(("train", name, "type"), text)
-    scheduler = value_at(train, "scheduler", "type")
+    scheduler = str(value_at(train, "scheduler", "type"))
     foreign = scheduler in SCHEDULERS and SCHEDULERS[scheduler] not in vars(lr_scheduler).values()
     if model and model.setup_schedulers is BaseModel.setup_schedulers and foreign:
         text = f"is {scheduler}, which {model.__name__} does not know; model_type RestorationModel does"
@@ -225,8 +225,8 @@ def _call_problems(
     extra: Iterable[str] = (),
 ) -> Iterator[Problem]:
     """Problems of a block {type: name, argument: value, ...}; `given` arguments are passed by the caller."""
-    if not is_block(block):
-        yield Problem(keys, "must be a block of keys")
+    if not isinstance(block, dict):
+        yield Problem(keys, "must be a block of keys, the first of them type")
         return
     target = callables.get(str(block.get("type")))
     if target is None:

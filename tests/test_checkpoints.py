@@ -354,8 +354,9 @@ def test_a_network_that_cannot_be_recognised_is_loaded_with_its_block(workplace)
         load_network("net.pth", {"type": "SemanIRR"})
 
 
-def test_basicsrs_own_models_do_not_read_safetensors(workplace):
-    save_weights("net.safetensors", {"weight": torch.rand(3)})
-    options = {"path": {"pretrain_network_g": "net.safetensors"}, "model_type": "SRModel", "is_train": True}
-    with pytest.raises(UserError, match=r"o\.yml: path:pretrain_network_g: SRModel reads \.pth only"):
+@pytest.mark.parametrize("key", ["pretrain_network_g", "param_key_g", "strict_load_g"])
+@pytest.mark.parametrize("value", [3, [], {}])
+def test_paths_of_another_kind_are_named(key, value):
+    options = {"path": {key: value}, "is_train": True}
+    with pytest.raises(UserError, match=rf"o\.yml: path:{key}: .* is not what stands there"):
         check_weights(options, "o.yml")

@@ -14,6 +14,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 
 from ..blocks.attention import run_blocks
 from ..blocks.designs import Designs, Own, attentions, feed_forwards
+from ..blocks.layers import check_rates
 from ..blocks.transformer import TransformerBlock
 from ..ops.padding import crop, pad_to_multiple
 
@@ -86,10 +87,7 @@ class AST(nn.Module):
             raise ValueError(f"{img_size=} must be at least 16 pixels: the net halves its input four times")
         if dd_in == 3 and in_chans != 3:
             raise ValueError(f"{dd_in=} and {in_chans=} must be equal: the input is added to the output")
-        rates = {"drop_rate": drop_rate, "attn_drop_rate": attn_drop_rate, "drop_path_rate": drop_path_rate}
-        for name, rate in rates.items():
-            if not 0 <= rate < 1:
-                raise ValueError(f"{name}={rate} must lie in [0, 1)")
+        check_rates(drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate)
         if token_projection != "linear":
             raise ValueError(f"{token_projection=} is unknown; choose linear")
         if token_mlp not in FEED_FORWARD:

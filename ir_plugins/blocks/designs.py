@@ -1,6 +1,7 @@
 """`attention:` and `ffn:` in an option file: which design each stage of a net takes, with which arguments."""
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -67,13 +68,14 @@ def _maker(name: str, registry: Mapping[str, Maker], design: Design, own: Own) -
         _check(f"{name}: {kind}", arguments, parameters)
         # what the net says about its own design holds for it alone
         published = own if own is not None and own["type"] == kind else {}
-        arguments = {key: value for key, value in published.items() if key != "type"} | arguments
+        # a net that leaves its windows unshifted says so of their published size
+        dropped = ("type", "shifted") if "window_size" in arguments else ("type",)
+        arguments = {key: value for key, value in published.items() if key not in dropped} | arguments
+    return functools.partial(_make, registry[kind], frozenset(parameters), arguments)
 
-    def make(**from_the_net) -> nn.Module:
-        wanted = {key: value for key, value in from_the_net.items() if key in parameters}
-        return registry[kind](**wanted | arguments)
 
-    return make
+def _make(kind: Maker, taken: frozenset[str], arguments: dict[str, Any], **from_the_net: Any) -> nn.Module:
+    return kind(**{key: value for key, value in from_the_net.items() if key in taken} | arguments)
 
 
 def _check(what: str, arguments: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:

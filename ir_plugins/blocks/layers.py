@@ -70,6 +70,15 @@ def weights(layer: Any) -> Layer:
 
 def hidden_channels(dim: int, ratio: float) -> int:
     """int(dim ratio), rounded down as in the published nets.  Raises ValueError where nothing is left."""
-    if not 1 <= dim * ratio < 2**31:
+    if not dim * ratio >= 1:
         raise ValueError(f"{ratio=} leaves no hidden channels of {dim=}; take a larger one")
+    if dim * ratio >= 2**24:
+        raise ValueError(f"{ratio=} gives more hidden channels of {dim=} than fit anywhere; lower it")
     return int(dim * ratio)
+
+
+def check_rates(**rates: float) -> None:
+    """Raise ValueError, naming it, where a dropout rate lies outside [0, 1)."""
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ValueError(f"{name}={rate} must lie in [0, 1)")

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import hidden_channels
+from .layers import check_rates, hidden_channels
 
 
 class Mlp(nn.Module):
@@ -18,6 +18,7 @@ class Mlp(nn.Module):
 
     def __init__(self, *, dim: int, ratio: float = 2.0, drop: float = 0.0):
         super().__init__()
+        check_rates(drop=drop)
         self.fc1 = nn.Linear(dim, hidden_channels(dim, ratio))
         self.fc2 = nn.Linear(self.fc1.out_features, dim)
         self.drop = nn.Dropout(drop)

@@ -1,5 +1,6 @@
 """Window attention, and how windowed designs cut a picture (Swin, ICCV 2021)."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from ..ops.position import relative_index
 from ..ops.window_attention import window_attention
 from ..ops.windows import WindowGrid, attention_mask, fixed_grid, merge, partition
 from .attention import Attention
+from .layers import check_rates
 
 
 class Windows(NamedTuple):
@@ -50,6 +52,9 @@ class WindowAttention(Attention):
         super().__init__(dim=dim, num_heads=num_heads, shifted=shifted)
         if window_size < 1:
             raise ValueError(f"{window_size=} must be at least 1 pixel")
+        check_rates(attn_drop=attn_drop, proj_drop=proj_drop)
+        if qk_scale is not None and not math.isfinite(qk_scale):
+            raise ValueError(f"{qk_scale=} must be a number")
         self.window_size, self.mask_padding = window_size, mask_padding
         self.scale = (dim // num_heads) ** -0.5 if qk_scale is None else qk_scale
         self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window_size - 1) ** 2, num_heads))

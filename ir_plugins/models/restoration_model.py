@@ -14,7 +14,6 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from ..checkpoints import check_fits, read_weights
 from ..ops.padding import pad_to_multiple
 from ..options import Options
 from ..problems import count_problems
@@ -53,16 +52,6 @@ class RestorationModel(SRModel):
         net = self.get_bare_model(net)
         count = sum(p.numel() for p in net.parameters())
         get_root_logger().info(f"Network: {type(net).__name__}, with parameters: {count:,d}")
-
-    def load_network(self, net, load_path, strict=True, param_key="params") -> None:
-        # BasicSR knows torch.load alone, and ends in a KeyError for every key but the one named and "params"
-        net = self.get_bare_model(net)
-        weights = read_weights(load_path, param_key)
-        get_root_logger().info(f"Loading {type(net).__name__} from {load_path}")
-        if strict:
-            check_fits(load_path, weights, net)
-        self._print_different_keys_loading(net, weights, strict)
-        net.load_state_dict(weights, strict=strict)
 
     def test(self) -> None:
         """Restore `self.lq` (B, C, H, W) as `self.output` (B, C, sH, sW), by the EMA weights where there are

@@ -116,7 +116,10 @@ def test_every_parameter_gets_a_gradient(name):
         ({"LayerNorm_type": "Biasfree"}, "LayerNorm_type='Biasfree' is unknown; choose WithBias or BiasFree"),
         ({"inp_channels": 5}, "inp_channels=5 and out_channels=3 must be equal.* set dual_pixel_task"),
         ({"ffn_expansion_factor": 0.1}, "ratio=0.1 leaves no hidden channels of dim=6"),
-        ({"ffn_expansion_factor": float("inf")}, "ratio=inf leaves no hidden channels"),
+        (
+            {"ffn_expansion_factor": float("inf")},
+            "ratio=inf gives more hidden channels of dim=6 than fit anywhere",
+        ),
         (
             {"attention": ["mdta"] * 7},
             "attention: 7 designs for 8 stages",

@@ -166,3 +166,12 @@ def test_mistakes_are_named_with_the_way_out(function, given, message):
     own = OWN if function is attentions else OWN_FFN
     with pytest.raises(ValueError, match=re.escape(message)):
         function(given, own)
+
+
+def test_a_window_of_ones_own_is_shifted_again():
+    """A net leaves windows unshifted because of their published size."""
+    own = [{"type": "assa", "window_size": 8, "shifted": False}]
+    (published,) = attentions(None, own)
+    (smaller,) = attentions({"type": "assa", "window_size": 4}, own)
+    assert not published(dim=4, num_heads=1, shifted=True).shifted
+    assert smaller(dim=4, num_heads=1, shifted=True).shifted

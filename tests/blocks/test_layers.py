@@ -5,6 +5,7 @@ import slow
 import torch
 import torch.nn.functional as F
 
+from ir_plugins.blocks import ATTENTIONS, FEED_FORWARDS
 from ir_plugins.blocks.layers import BiasFreeNorm, ChannelNorm, DropPath, Pointwise, hidden_channels
 
 
@@ -67,7 +68,22 @@ def test_hidden_channels_are_rounded_down():
     assert hidden_channels(4, 0.25) == 1
 
 
-@pytest.mark.parametrize("ratio", [0.1, 0, -2.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("ratio", [0.1, 0, -2.0, float("nan")])
 def test_a_ratio_that_leaves_no_channels_is_named(ratio):
     with pytest.raises(ValueError, match=rf"ratio={ratio} leaves no hidden channels of dim=6; take a larger"):
         hidden_channels(6, ratio)
+
+
+@pytest.mark.parametrize("ratio", [1e30, float("inf")])
+def test_a_ratio_that_fits_nowhere_is_named(ratio):
+    with pytest.raises(ValueError, match=r"gives more hidden channels of dim=6 than fit anywhere"):
+        hidden_channels(6, ratio)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, float("nan")])
+@pytest.mark.parametrize("name", ["attn_drop", "proj_drop"])
+def test_dropout_rates_of_designs_are_checked(name, rate):
+    with pytest.raises(ValueError, match=rf"{name}={rate} must lie in \[0, 1\)"):
+        ATTENTIONS["assa"](dim=4, num_heads=2, **{name: rate})
+    with pytest.raises(ValueError, match=rf"drop={rate} must lie in \[0, 1\)"):
+        FEED_FORWARDS["mlp"](dim=4, drop=rate)

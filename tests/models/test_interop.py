@@ -14,6 +14,8 @@ import yaml
 from tiny import tiny_options
 
 from ir_plugins import schema
+from ir_plugins.archs import Restormer
+from ir_plugins.checkpoints import save_weights
 from ir_plugins.cli import main
 from ir_plugins.errors import UserError
 from ir_plugins.options import read_options
@@ -115,8 +117,11 @@ def falls(losses):
     return np.mean(losses[-5:]) < np.mean(losses[:3])
 
 
-# SwinIRModel pads to network_g:window_size, which SemanIR has
-@pytest.mark.parametrize("model, net", [*[("SRModel", net) for net in OURS], ("SwinIRModel", "SemanIR")])
+# SwinIRModel pads to network_g:window_size, which SemanIR has and Restormer has not
+@pytest.mark.parametrize(
+    "model, net",
+    [*[("SRModel", net) for net in OURS], ("SwinIRModel", "SemanIR"), ("SwinIRModel", "Restormer")],
+)
 def test_our_nets_in_basicsrs_models(workplace, model, net):
     write_data()
     assert falls(runs(options(model, OURS[net]))["l_pix"])
@@ -224,3 +229,19 @@ def test_what_cannot_work_gets_one_line(workplace, change, says):
 @pytest.mark.parametrize("name", ["UNetDiscriminatorSN", "UNetDiscriminatorSN_basicsr"])
 def test_both_names_that_basicsr_knows_are_known(workplace, name):
     assert problems(gan("SRGANModel", SEMANIR, UNET_D | {"type": name})) == []
+
+
+@pytest.mark.parametrize("form", ["bare.pth", "wrapped.pth", "plain.safetensors"])
+def test_basicsrs_models_start_from_every_published_form(workplace, form):
+    write_data()
+    found = options("SRModel", OURS["Restormer"])
+    arguments = {key: value for key, value in found["network_g"].items() if key != "type"}
+    weights = Restormer(**arguments).state_dict()
+    if form == "wrapped.pth":
+        torch.save({"epoch": 3, "state_dict": {f"module.{key}": t for key, t in weights.items()}}, form)
+    elif form == "bare.pth":
+        torch.save(weights, form)
+    else:
+        save_weights(form, weights)
+    found["path"] = {"pretrain_network_g": form}
+    runs(found)
