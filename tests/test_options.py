@@ -112,3 +112,10 @@ def test_datasets_learn_their_phase_scale_and_home():
     dataset = complete(given, is_train=True)["datasets"]["val_2"]
     assert dataset == {"phase": "val", "name": "val_2", "scale": 3, "dataroot_gt": str(Path.home() / "a")}
     assert given["datasets"] == {"val_2": {"dataroot_gt": "~/a"}}
+
+
+def test_none_is_nothing_except_where_it_means_something(workplace):
+    entries = ["network_g:attention=none", "path:resume_state=none", "datasets:train:dataroot_lq=none"]
+    options = read_options(write("name: x"), entries)
+    assert options["network_g"]["attention"] == options["datasets"]["train"]["dataroot_lq"] == "none"
+    assert options["path"]["resume_state"] is None

@@ -1,6 +1,7 @@
 """Every net with every attention and feed-forward: built, trained a step, and trained from an option file."""
 
 import itertools
+import pickle
 import re
 from pathlib import Path
 
@@ -183,3 +184,10 @@ def test_a_design_that_cannot_work_gets_one_line(workplace, capsys, net, designs
     (line,) = error.splitlines()
     assert out == "" and message in line
     assert re.search(r"o\.yml:\d+: network_g", line)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_nets_can_be_pickled(net):
+    built = build(net, attention="assa", ffn="leff").eval()
+    x = torch.rand(1, 3, 7, 11)
+    assert torch.equal(pickle.loads(pickle.dumps(built))(x), built(x))
