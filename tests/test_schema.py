@@ -186,7 +186,7 @@ def test_names_cannot_lead_out_of_their_folder(workplace, keys, name):
         (("train", "total_iter"), None, "train:total_iter: is missing"),
         (("train", "optim_g"), None, "train:optim_g: is missing"),
         (("train", "optim_g"), 3, "train:optim_g: must be a block of keys"),
-        (("val", "metrics", "psnr"), None, "val:metrics:psnr: must be a block of keys"),
+        (("val", "metrics"), {"psnr": None}, "val:metrics:psnr: must be a block of keys"),
         (("train", "scheduler", "type"), ["MultiStepLR"], "train:scheduler:type"),
         (("train", "scheduler"), None, "train:scheduler: is missing"),
         (("train", "pixel_opt"), None, "train:pixel_opt: is missing: there is no loss"),
