@@ -360,3 +360,13 @@ def test_paths_of_another_kind_are_named(key, value):
     options = {"path": {key: value}, "is_train": True}
     with pytest.raises(UserError, match=rf"o\.yml: path:{key}: .* is not what stands there"):
         check_weights(options, "o.yml")
+
+
+def test_a_small_file_cannot_ask_for_any_amount_of_memory(workplace):
+    """A tensor of one stored number may claim any shape; the network is compared before it takes memory."""
+    weights = ARCH_REGISTRY.get("Restormer")(**RESTORMER).state_dict()
+    torch.save(
+        {"params": weights | {"patch_embed.proj.weight": torch.ones(1).expand(10**6, 3, 3, 3)}}, "net.pth"
+    )
+    with pytest.raises(UserError, match=r"net\.pth: "):
+        load_network("net.pth")

@@ -129,9 +129,8 @@ class AST(nn.Module):
         self.output_proj = OutputProj(2 * embed_dim, in_chans)
         for level in range(4):
             self.add_module(f"encoderlayer_{level}", stages[f"encoderlayer_{level}"])
-            self.add_module(
-                f"dowsample_{level}", Downsample(widths[level])
-            )  # spelt as in the released weights
+            # spelt as in the released weights
+            self.add_module(f"dowsample_{level}", Downsample(widths[level]))
         self.conv = stages["conv"]
         for step in range(4):
             self.add_module(f"upsample_{step}", Upsample(widths[4 + step], embed_dim << (3 - step)))

@@ -29,12 +29,12 @@ class Restormer(nn.Module):
 
     inp_channels, out_channels: equal unless dual_pixel_task.  dim: channels of the first level, doubled at
     each of four.  num_blocks, heads: one entry per level.  num_refinement_blocks: at full size, before the
-    output. ffn_expansion_factor: hidden channels per channel.  bias: of the convolutions in blocks and of the
-    output. LayerNorm_type: "WithBias", or "BiasFree" (see `blocks.layers.BiasFreeNorm`).  dual_pixel_task:
-    two views of three channels each in, one picture out; the input is not added to the output. Ours:
-    attention, ffn: designs other than the paper's mdta and gdfn (`basicsr list attentions`, `ffns`), one for
-    all or a list for the eight stages in the order the data flows.  use_checkpoint: compute activations again
-    in the backward pass instead of keeping them.
+    output.  ffn_expansion_factor: hidden channels per channel.  bias: of the convolutions in blocks and of
+    the output.  LayerNorm_type: "WithBias", or "BiasFree" (see `blocks.layers.BiasFreeNorm`).
+    dual_pixel_task: two views of three channels each in, one picture out; the input is not added to the
+    output. Ours: attention, ffn: designs other than the paper's mdta and gdfn (`basicsr list attentions`,
+    `ffns`), one for all or a list for the eight stages in the order the data flows.  use_checkpoint: compute
+    activations again in the backward pass instead of keeping them.
     """
 
     def __init__(

@@ -35,9 +35,8 @@ def feed_forwards(given: Designs, own: Sequence[Own]) -> list[Maker]:
     """For each stage a function that makes its feed-forward from dim and ratio.  Raises as `attentions`."""
     chosen = _one_per_stage("ffn", given, own)
     makers = (_maker("ffn", FEED_FORWARDS, design, paper) for design, paper in zip(chosen, own, strict=True))
-    return [
-        maker for maker in makers if maker is not None
-    ]  # none is: every stage has a feed-forward of its own
+    # none is None: every stage has a feed-forward of its own
+    return [maker for maker in makers if maker is not None]
 
 
 def _one_per_stage(name: str, given: Designs, own: Sequence[Own]) -> Sequence[Design]:

@@ -12,7 +12,7 @@ from torch import Tensor
 Layer = tuple[Tensor, Tensor | None]  # weight and bias
 
 # Wide results are made in chunks of channels of at most so many numbers: what the CPU's allocator hands out
-# again instead of mapping fresh pages, what keeps a GPU busy.
+# again instead of mapping fresh pages (measured); a GPU's is a guess that only bounds its memory.
 CHUNK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}
 LEAST_CHANNELS = 16
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Without gradients at most so many logits at a time: what the CPU's allocator hands out again instead of
-# mapping fresh pages, what keeps a GPU busy.
+# mapping fresh pages; a GPU's is a guess that only bounds its memory.
 CHUNK_LOGITS = {"cpu": 1 << 21, "cuda": 1 << 27}
 
 
