@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from plain_nets import PlainAST, PlainRestormer
+from plain_ast import PlainAST
+from plain_restormer import PlainRestormer
 from torch import Tensor, nn
 from tqdm import tqdm
 

@@ -1,7 +1,7 @@
 import golden
 import pytest
 import torch
-from plain_nets import PlainAST
+from plain_ast import PlainAST
 from torch import nn
 
 from ir_plugins.archs import AST

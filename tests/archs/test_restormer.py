@@ -2,7 +2,7 @@ import golden
 import pytest
 import torch
 import torch.nn.functional as F
-from plain_nets import PlainRestormer
+from plain_restormer import PlainRestormer
 
 from ir_plugins.archs import Restormer
 
