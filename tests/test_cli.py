@@ -66,6 +66,15 @@ def test_profile_counts_parameters_and_macs(workplace, capsys):
     assert float(rows["latency"].split()[0]) > 0
 
 
+def test_profile_gives_a_net_the_channels_it_takes(workplace, capsys):
+    net = {"type": "AST", "embed_dim": 4, "depths": [1] * 9, "num_heads": [1] * 9, "dd_in": 6}
+    options = tiny_options() | {"network_g": net}
+    del options["datasets"]["train"], options["datasets"]["val"], options["train"]
+    Path("o.yml").write_text(yaml.safe_dump(options | {"scale": 1}))
+    assert main(["profile", "-opt", "o.yml", "--size", "7", "11"]) == 0
+    assert "1x6x7x11 float32" in capsys.readouterr().out
+
+
 def test_profile_wants_a_picture(workplace, capsys):
     Path("o.yml").write_text(yaml.safe_dump(tiny_options()))
     assert main(["profile", "-opt", "o.yml", "--size", "0", "5"]) == 2
