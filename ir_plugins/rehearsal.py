@@ -4,7 +4,7 @@ Losses, optimizers, schedulers and metrics check their arguments late, if at all
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .options import Options
+from .problems import value_at
 from .signatures import Keys
 
 SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
@@ -19,6 +20,7 @@ SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blo
 
 def failures(
     options: Options,
+    own: Collection[Keys],
     optimizers: dict[str, Callable],
     schedulers: dict[str, Callable],
     losses: dict[str, Callable],
@@ -27,20 +29,24 @@ def failures(
     """The keys and the reason of every block that fails when it is tried; blocks without a known type are
     passed over.
 
-    The perceptual loss is not tried: it fetches weights.
+    own: keys that the model reads itself, in blocks whose other keys are arguments.  Perceptual losses are
+    not tried: they fetch weights.
     """
     train, val = options.get("train") or {}, options.get("val") or {}
     attempts: list[tuple[Keys, Any, dict[str, Callable], Callable]] = [
         (("train", "optim_g"), train.get("optim_g"), optimizers, _try_optimizer),
         (("train", "scheduler"), train.get("scheduler"), schedulers, _try_scheduler),
-        (("train", "pixel_opt"), train.get("pixel_opt"), losses, _try_loss),
     ]
+    for name, block in train.items():
+        if name.endswith("_opt") and "Perceptual" not in str(value_at(block, "type")) and name != "gan_opt":
+            attempts.append((("train", name), block, losses, _try_loss))
     for name, block in (val.get("metrics") or {}).items():
         attempts.append((("val", "metrics", name), block, metrics, _try_metric))
     for keys, block, known, attempt in attempts:
         if not isinstance(block, dict) or str(block.get("type")) not in known:
             continue
-        arguments = {key: value for key, value in block.items() if key not in ("type", "better")}
+        passed = {key for key in block if key not in ("type", "better") and (*keys, key) not in own}
+        arguments = {key: value for key, value in block.items() if key in passed}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the run itself will say it
