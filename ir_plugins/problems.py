@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from basicsr.utils.registry import Registry
@@ -10,7 +10,10 @@ from basicsr.utils.registry import Registry
 from .options import Options
 from .signatures import Keys, fits, kind_of
 
-SHARED = ("optim_g",)  # blocks where a model's keys stand beside those of what the block builds
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", dict: "a block of keys"}
+WORDS |= {Sequence[int]: "a list of whole numbers"}
+# blocks where a model's keys stand beside those of what the block builds
+SHARED = (("train", "optim_g"), ("datasets", "train"))
 
 
 class Problem(NamedTuple):
@@ -43,7 +46,8 @@ class Key(NamedTuple):
         inside = not number or (self.least <= value < self.below and value > self.above)
         if fits(value, self.kind) and inside:
             return None
-        return f"is {value!r}; expected {' '.join([kind_of(self.kind), ' and '.join(bounds)]).rstrip()}"
+        kind = WORDS.get(self.kind, kind_of(self.kind))
+        return f"is {value!r}; expected {' '.join([kind, ' and '.join(bounds)]).rstrip()}"
 
 
 def declared_problems(options: Options, declared: Mapping[Keys, Key]) -> Iterator[Problem]:
@@ -53,7 +57,7 @@ def declared_problems(options: Options, declared: Mapping[Keys, Key]) -> Iterato
         value = value_at(options, *block)
         if not is_block(value):
             yield Problem(block, "must be a block of keys")
-        elif block[-1] not in SHARED:
+        elif block not in SHARED:
             yield from unknown_keys(value or {}, block, {k[-1] for k in declared if k[:-1] == block})
     for keys, key in declared.items():
         if fault := key.fault(value_at(options, *keys)):

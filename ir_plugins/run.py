@@ -50,8 +50,15 @@ class Run:
 
     def through(self, loader: Iterable[dict[str, Any]], order: TrainOrder) -> None:
         """Every iteration that is left, and the end of the training.  Raises Stopped after a signal."""
+        workers = iter(loader)
+        try:
+            self._through(self._batches(workers), order)
+        finally:
+            # at once: they ignore the signal by which an interpreter that exits ends its children
+            getattr(workers, "_shutdown_workers", lambda: None)()
+
+    def _through(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:
         start_time = time.time()
-        batches = self._batches(loader)
         if "random" in self.state:
             # only now: the workers' start draws numbers too
             self._restore_random_states(self.state["random"])
@@ -156,13 +163,12 @@ class Run:
             )
         return step.stage
 
-    def _batches(self, loader: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The batches, the first of them on its way; by BasicSR's CUDAPrefetcher where it is asked for."""
-        if self.opt["datasets"]["train"].get("prefetch_mode") == "cuda":
-            prefetcher = CUDAPrefetcher(loader, self.opt)
-            return iter(prefetcher.next, None)
+    def _batches(self, workers: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The batches; by BasicSR's CUDAPrefetcher where it is asked for."""
         # not BasicSR's CPUPrefetcher, which starts the workers twice
-        return iter(loader)
+        if self.opt["datasets"]["train"].get("prefetch_mode") != "cuda":
+            return workers
+        return iter(CUDAPrefetcher(workers, self.opt).next, None)
 
     def _restore_random_states(self, states: list[dict[str, Any]]) -> None:
         if len(states) != self.opt["world_size"]:

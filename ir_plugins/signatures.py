@@ -25,7 +25,7 @@ def fits(value: Any, annotation: Any) -> bool:
         return False
     if annotation is float:
         return isinstance(value, int | float)
-    return isinstance(value, annotation) if annotation in (int, bool, str, NoneType) else True
+    return isinstance(value, annotation) if annotation in (int, bool, str, dict, NoneType) else True
 
 
 def kind_of(annotation: Any) -> str:

@@ -273,7 +273,7 @@ def test_fewer_pictures_than_a_batch(tiny, capsys):
 def test_no_gpu(tiny, capsys):
     error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "num_gpu=1")
     assert "num_gpu: 1, but no GPU is visible; use --force_yml num_gpu=0" in error
-    assert "no GPU is visible" in fails(capsys, "train", "-opt", "tiny.yml", "--launcher", "pytorch")
+    assert "start with torchrun" in fails(capsys, "train", "-opt", "tiny.yml", "--launcher", "pytorch")
 
 
 def test_weights_that_are_not_there(tiny, capsys):
@@ -314,10 +314,13 @@ def test_weights_of_another_network(tiny, capsys):
 @pytest.mark.parametrize("content", [b"", b"not weights", "truncated"])
 def test_damaged_weights(tiny, capsys, content):
     assert main(["train", "-opt", "tiny.yml"]) == 0
-    file = Path("experiments/tiny/models/net_g_4.pth")
-    file.write_bytes(file.read_bytes()[:999] if content == "truncated" else content)
+    for iteration in (2, 4):
+        file = Path(f"experiments/tiny/models/net_g_{iteration}.pth")
+        file.write_bytes(file.read_bytes()[:999] if content == "truncated" else content)
     capsys.readouterr()
-    assert f"{file}: cannot be read" in fails(capsys, "train", "-opt", "tiny.yml", "--auto_resume")
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--auto_resume")
+    assert "nothing to resume from; without --auto_resume a new run begins: " in error
+    assert all(f"damaged or of another run: {file.parent.resolve()}/net_g_{n}.pth" in error for n in (2, 4))
     weights = f"path:pretrain_network_g={file}"
     assert f"{file}: cannot be read" in fails(capsys, "test", "-opt", "tiny.yml", "--force_yml", weights)
 
@@ -334,7 +337,9 @@ def test_a_new_run_does_not_archive_the_weights_it_begins_with(tiny, capsys):
 def test_resuming_from_a_named_state_that_is_not_there(tiny, capsys):
     overrides = ["--force_yml", "path:resume_state=nowhere.state"]
     for flags in ([], ["--auto_resume"]):
-        assert "no such file: nowhere.state" in fails(capsys, "train", "-opt", "tiny.yml", *flags, *overrides)
+        assert "nowhere.state: path:resume_state: no such file" in fails(
+            capsys, "train", "-opt", "tiny.yml", *flags, *overrides
+        )
 
 
 def test_another_optimizer_on_resume(tiny, capsys):
@@ -348,14 +353,6 @@ def test_another_optimizer_on_resume(tiny, capsys):
     assert "4.state: does not fit train:optim_g" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_schedule_that_ends_before_the_resumed_run(tiny, capsys):
-    cosine = "train:scheduler={type: CosineAnnealingRestartLR, periods: [%d]}"
-    assert main(["train", "-opt", "tiny.yml", "--force_yml", cosine % 4]) == 0
-    longer = ["--auto_resume", "--force_yml", cosine % 8, "train:total_iter=8"]
-    assert main(["train", "-opt", "tiny.yml", *longer]) == 2
-    assert "4.state: does not fit" in capsys.readouterr().err.splitlines()[-1]
-
-
 def test_two_runs_of_one_name(tiny, capsys):
     from ir_plugins.data.files import alone
 
@@ -363,13 +360,6 @@ def test_two_runs_of_one_name(tiny, capsys):
     with alone(Path("experiments/.tiny.lock"), ""):
         error = fails(capsys, "train", "-opt", "tiny.yml")
     assert "experiments/tiny is being written by another run" in error
-
-
-def test_damaged_training_state(tiny, capsys):
-    assert main(["train", "-opt", "tiny.yml"]) == 0
-    shorten("experiments/tiny/training_states/4.state")
-    capsys.readouterr()
-    assert "4.state: damaged" in fails(capsys, "train", "-opt", "tiny.yml", "--auto_resume")
 
 
 def test_a_picture_that_breaks_while_training_is_named(tiny, capsys, monkeypatch):

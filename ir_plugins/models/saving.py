@@ -101,6 +101,9 @@ class SavingModel(ValidatingModel):
         return f"the last checkpoint is {self.opt['path']['training_states']}/{self.last_saved}.state"
 
     def _resume_with_another_recipe(self, state: dict[str, Any]) -> None:
+        before, now = (json.loads(recipe)["optim_g"]["type"] for recipe in (state["recipe"], self._recipe()))
+        if before != now:
+            raise ValueError(f"train:optim_g:type was {before}; begin a new run with the weights")
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             fresh = optimizer.state_dict()["param_groups"]
             if [len(group["params"]) for group in fresh] != [len(g["params"]) for g in saved["param_groups"]]:

@@ -113,8 +113,9 @@ class ValidatingModel(SRModel):
         net.eval()
         h, w = self.lq.shape[-2:]
         padded = pad_to_multiple(self.lq, self.opt["val"].get("window_size") or _window_of(net))
-        with torch.inference_mode():
-            output = net.forward(padded)  # not compiled, which would begin anew with every size
+        # not compiled, which would begin anew with every size
+        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+            output = net(padded)
         scale = output.shape[-1] // padded.shape[-1]
         self.output = output[..., : h * scale, : w * scale]
         net.train(was_training)
