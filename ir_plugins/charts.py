@@ -78,9 +78,9 @@ def chart(
 ) -> str:
     """A <figure> of curves over the iterations 0 to `last`.
 
-    Points that are not finite are left out, and a note says so.  log: a logarithmic y-axis, if all
-    values are positive.  from_zero: a linear y-axis begins or ends at 0.  Curves of more than 300 points are
-    drawn as means of neighbouring points in a band from their smallest to their largest value.
+    Points that are not finite are left out, and a note says so.  log: a logarithmic y-axis, if all values are
+    positive.  from_zero: a linear y-axis begins or ends at 0.  Curves of more than LIMIT points are drawn as
+    means of neighbouring points in a band from their smallest to their largest value.
     """
     everything = [
         Curve(one.name, index % COLOURS, decimate(_finite(one.points)), one.mark)
@@ -94,7 +94,7 @@ def chart(
     if curves:
         low = min(bucket.low for curve in curves for bucket in curve.buckets)
         high = max(bucket.high for curve in curves for bucket in curve.buckets)
-        log = log and low > 0
+        log = log and low > SMALLEST
         caption += ['<span class="scale">log scale</span>'] if log else []
         y = log_axis(low, high) if log else linear_axis(low, high, from_zero=from_zero)
         drawn = _svg(title, curves, Axes(_iterations(last), y))
@@ -117,9 +117,12 @@ def linear_axis(low: float, high: float, *, from_zero: bool = False) -> Axis:
         low, high = min(low, 0.0), max(high, 0.0)
     largest = max(abs(low), abs(high))
     room = 0.04 * (high - low)
-    if high - low <= max(1e-9 * largest, SMALLEST):
+    if high - low <= max(1e-5 * largest, SMALLEST):  # labels would be longer than there is room
         room = 0.05 * largest if largest > SMALLEST else 1.0
-    low, high = low - room * bool(low or not from_zero), high + room * bool(high or not from_zero)
+    if not (from_zero and high == 0 > low):
+        high += room
+    if not (from_zero and low == 0):
+        low -= room
     step = _round_step((high - low) / 6)
     ticks = [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
     return Axis(low, high, ticks)
@@ -143,7 +146,8 @@ def labels(ticks: Sequence[float]) -> list[str]:
     step = min((b - a for a, b in pairwise(ticks)), default=1.0)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     evenly = ticks[-1] - ticks[0] <= (len(ticks) - 1) * step * 1.001
-    if not evenly or decimals > 3 or max(map(abs, ticks)) >= 1e4:
+    largest = max(map(abs, ticks))
+    if not evenly or largest >= 1e4 or (decimals > 3 and largest < 1e-2):
         return [short(tick) for tick in ticks]
     return [f"{tick:.{decimals}f}" for tick in ticks]
 
