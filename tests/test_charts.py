@@ -86,6 +86,8 @@ def test_long_curves_become_means_in_a_band():
     figure = drawn(Series("l_pix", points), last=307_100)
     (line,), (band,) = of_class(figure, "line"), of_class(figure, "band")
     assert len(places(line)) == len(buckets) and len(places(band)) == 2 * len(buckets)
+    there, back = places(band)[: len(buckets)], places(band)[len(buckets) :]
+    assert [x for x, _ in there] == [x for x, _ in reversed(back)] == [x for x, _ in places(line)]
     assert places(band)[0] == pytest.approx((60.7, 20.4), abs=0.11)  # the largest value, 6, of the first ones
     assert len(line.get("data-low").split()) == len(line.get("data-high").split()) == len(buckets)
 

@@ -106,6 +106,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside():
     text = page(options(), history(), [sample(), sample(gt=False)], {"torch": "2.13.0"})
     built = Page(text)
     assert len(built.all("figure")) == 2 + 3 + 2  # metrics; losses and learning rate; samples
+    assert len(built.all("span", **{"class": "scale"})) == 2  # of the two losses
     assert len(built.all("script")) == len(built.all("style")) == len(built.all("pre")) == 1
     outside = r"https?:|//\w|url\(|@import|\bsrc=|<link|<base|<iframe|fetch\("
     assert not re.search(outside, re.sub(r'src="data:image/(png|jpeg);base64,[\w+/=]+"', "", text))
@@ -155,11 +156,13 @@ def test_best_figures_go_the_way_that_each_metric_is_better():
 
 
 def test_a_resumed_run_repeats_iterations_and_the_later_one_counts():
-    losses = [{"iter": i, "lr": 1.0, "l_pix": v} for i, v in ((1, 5.0), (2, 6.0), (3, 7.0), (2, 8.0))]
+    losses = [
+        {"iter": i, "lr": 1.0, "l_pix": v} for i, v in ((1, 5.0), (3, 6.0), (4, 7.0), (2, 8.0), (3, 9.0))
+    ]
     measured = [{"iter": 2, "dataset": "Set5", "psnr": v} for v in (40.0, 30.0)]
     text = page(options(), {"losses": losses, "metrics": measured}, [], {})
     (line,) = Page(text).all("polyline", **{"data-name": "l_pix"})
-    assert (line["data-at"], line["data-value"]) == ("1 2 3", "5 8 7")
+    assert (line["data-at"], line["data-value"]) == ("1 2 3 4", "5 8 9 7")
     assert "40.0000" not in text
 
 
