@@ -1,0 +1,235 @@
+"""Line charts of a training run as inline SVG, drawn in plain Python.
+
+A chart is WIDTH x HEIGHT user units; the page scales it to the room there is.  Whatever comes from the
+outside is escaped here.
+"""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+from statistics import fmean
+from typing import NamedTuple, SupportsFloat
+
+WIDTH, HEIGHT = 480, 270
+LEFT, RIGHT, TOP, BOTTOM = 60, 22, 12, 30  # room for labels, also at the larger type of a phone
+INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+LIMIT = 300  # points per curve: more than it has pixels would only make the page slow
+DOTS = 60  # curves of up to so many points show each of them
+COLOURS = 8  # that the page defines, as .s0 to .s7
+SMALLEST, LARGEST = 1e-100, 1e100  # beyond, differences of values vanish or overflow
+
+Point = tuple[float, float]
+
+
+class Series(NamedTuple):
+    """One curve: (iteration, value) in the order of iterations, and a point to be ringed."""
+
+    name: str
+    points: Sequence[Point]
+    mark: Point | None = None
+
+
+class Bucket(NamedTuple):
+    """Neighbouring points as one: their mean iteration and value, their smallest and largest value."""
+
+    at: float
+    mean: float
+    low: float
+    high: float
+
+
+class Axis(NamedTuple):
+    low: float
+    high: float
+    ticks: Sequence[float]
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """Where a value lies: 0 at the low end, 1 at the high end."""
+        low, high, value = (math.log(x) if self.log else x for x in (self.low, self.high, value))
+        return (value - low) / (high - low)
+
+
+class Axes(NamedTuple):
+    x: Axis
+    y: Axis
+
+    def place(self, point: Point) -> tuple[str, str]:
+        """x and y of a point in user units."""
+        x, y = self.x.share(point[0]), self.y.share(point[1])
+        return _unit(LEFT + x * INNER_WIDTH), _unit(TOP + (1 - y) * INNER_HEIGHT)
+
+    def path(self, points: Sequence[Point]) -> str:
+        return " ".join(",".join(self.place(point)) for point in points)
+
+
+class Curve(NamedTuple):
+    """A series as it is drawn."""
+
+    name: str
+    colour: int
+    buckets: Sequence[Bucket]
+    mark: Point | None
+
+
+def chart(
+    title: str, series: Sequence[Series], *, last: float, log: bool = False, from_zero: bool = False
+) -> str:
+    """A <figure> of curves over the iterations 0 to `last`.
+
+    Points that are not finite are left out, and a note says so.  log: a logarithmic y-axis, if all values are
+    positive.  from_zero: a linear y-axis begins or ends at 0.  Curves of more than LIMIT points are drawn as
+    means of neighbouring points in a band from their smallest to their largest value.
+    """
+    everything = [
+        Curve(one.name, index % COLOURS, decimate(_finite(one.points)), one.mark)
+        for index, one in enumerate(series)
+    ]
+    caption = [f'<span class="title">{escape(title)}</span>']
+    if any(curve.name != title for curve in everything):
+        caption += [f'<span class="key s{curve.colour}">{escape(curve.name)}</span>' for curve in everything]
+    curves = [curve for curve in everything if curve.buckets]
+    plot = '<p class="empty">no finite values</p>'
+    if curves:
+        low = min(bucket.low for curve in curves for bucket in curve.buckets)
+        high = max(bucket.high for curve in curves for bucket in curve.buckets)
+        log = log and low > SMALLEST
+        caption += ['<span class="scale">log scale</span>'] if log else []
+        y = log_axis(low, high) if log else linear_axis(low, high, from_zero=from_zero)
+        drawn = _svg(title, curves, Axes(_iterations(last), y))
+        plot = f'<div class="plot">{drawn}<div class="tip"></div></div>'
+    return (
+        f'<figure class="chart"><figcaption>{"".join(caption)}</figcaption>{plot}{_missing(series)}</figure>'
+    )
+
+
+def decimate(points: Sequence[Point], limit: int = LIMIT) -> list[Bucket]:
+    """At most `limit` buckets of equally many points, the last may hold fewer."""
+    size = math.ceil(len(points) / limit) or 1
+    groups = [list(zip(*points[i : i + size], strict=True)) for i in range(0, len(points), size)]
+    return [Bucket(fmean(at), fmean(values), min(values), max(values)) for at, values in groups]
+
+
+def linear_axis(low: float, high: float, *, from_zero: bool = False) -> Axis:
+    """An axis with some five ticks, and a little room around low and high."""
+    if from_zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    largest = max(abs(low), abs(high))
+    room = 0.04 * (high - low)
+    if high - low <= max(1e-5 * largest, SMALLEST):  # labels would be longer than there is room
+        room = 0.05 * largest if largest > SMALLEST else 1.0
+    if not (from_zero and high == 0 > low):
+        high += room
+    if not (from_zero and low == 0):
+        low -= room
+    step = _round_step((high - low) / 6)
+    ticks = [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    return Axis(low, high, ticks)
+
+
+def log_axis(low: float, high: float) -> Axis:
+    """An axis for positive numbers, with ticks at decades, or between them where there are few."""
+    room = max(0.04 * (math.log(high) - math.log(low)), 0.1)
+    low, high = low / math.exp(room), high * math.exp(room)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = math.ceil(len(decades) / 8)
+    for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [m * 10.0**e for e in decades[::every] for m in mantissas if low <= m * 10.0**e <= high]
+        if len(ticks) >= 4:
+            return Axis(low, high, ticks, log=True)
+    return linear_axis(low, high)._replace(low=low, high=high, log=True)
+
+
+def labels(ticks: Sequence[float]) -> list[str]:
+    """What to write at the ticks: all with as many decimals, or all short, such as 12.5k and 2e-4."""
+    step = min((b - a for a, b in pairwise(ticks)), default=1.0)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    evenly = ticks[-1] - ticks[0] <= (len(ticks) - 1) * step * 1.001
+    largest = max(map(abs, ticks))
+    if not evenly or largest >= 1e4 or (decimals > 3 and largest < 1e-2):
+        return [short(tick) for tick in ticks]
+    return [f"{tick:.{decimals}f}" for tick in ticks]
+
+
+def short(value: float) -> str:
+    """12500 -> 12.5k, 3e6 -> 3M, 0.0002 -> 2e-4"""
+    size = abs(value)
+    if 1e3 <= size < 1e9:
+        return f"{value / 1e6:.6g}M" if size >= 1e6 else f"{value / 1e3:.6g}k"
+    if size and not 1e-3 <= size < 1e3:
+        mantissa, exponent = f"{value:.3e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:.4g}"
+
+
+def is_number(value: object) -> bool:
+    """Can it be drawn?"""
+    return isinstance(value, SupportsFloat) and abs(float(value)) < LARGEST
+
+
+def _finite(points: Sequence[Point]) -> list[Point]:
+    return [point for point in points if is_number(point[1])]
+
+
+def _iterations(last: float) -> Axis:
+    step = max(1, _round_step(last / 5)) if last else 1
+    return Axis(0, last or 1, [i * step for i in range(math.floor((last or 1) / step) + 1)])
+
+
+def _round_step(least: float) -> float:
+    decade = 10.0 ** math.floor(math.log10(least))
+    return next(round_ * decade for round_ in (1, 2, 5, 10) if round_ * decade >= least * (1 - 1e-9))
+
+
+def _svg(title: str, curves: Sequence[Curve], axes: Axes) -> str:
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)} over iterations">']
+    for tick, text in zip(axes.y.ticks, labels(axes.y.ticks), strict=True):
+        _, y = axes.place((0, tick))
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text class="y" x="{LEFT - 8}" y="{y}" dy=".35em">{text}</text>')
+    for tick in axes.x.ticks:
+        x, _ = axes.place((tick, axes.y.low))
+        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>')
+        parts.append(f'<text class="x" x="{x}" y="{bottom + 20}">{short(tick)}</text>')
+    parts += [_curve(curve, axes) for curve in curves]
+    return "".join([*parts, '<circle class="cursor" r="4"/></svg>'])
+
+
+def _curve(curve: Curve, axes: Axes) -> str:
+    buckets = curve.buckets
+    middle = [(bucket.at, bucket.mean) for bucket in buckets]
+    # what the read-out says, as text: scripts need not know how numbers are written
+    told = {
+        "name": curve.name,
+        "at": " ".join(f"{bucket.at:.0f}" for bucket in buckets),
+        "value": " ".join(f"{bucket.mean:.5g}" for bucket in buckets),
+    }
+    parts = []
+    if any(bucket.low < bucket.high for bucket in buckets):
+        told["low"] = " ".join(f"{bucket.low:.3g}" for bucket in buckets)
+        told["high"] = " ".join(f"{bucket.high:.3g}" for bucket in buckets)
+        there, back = [(b.at, b.high) for b in buckets], [(b.at, b.low) for b in reversed(buckets)]
+        parts.append(f'<polygon class="band" points="{axes.path(there + back)}"/>')
+    data = "".join(f' data-{key}="{escape(text)}"' for key, text in told.items())
+    parts.append(f'<polyline class="line" points="{axes.path(middle)}"{data}/>')
+    circles = [("dot", 2.5, point) for point in middle if len(middle) <= DOTS]
+    circles += [("mark", 5, curve.mark)] if curve.mark else []
+    for kind, radius, point in circles:
+        x, y = axes.place(point)
+        parts.append(f'<circle class="{kind}" cx="{x}" cy="{y}" r="{radius}"/>')
+    return f'<g class="s{curve.colour}">{"".join(parts)}</g>'
+
+
+def _missing(series: Sequence[Series]) -> str:
+    """A note about the points that are not drawn."""
+    places = [at for one in series for at, value in one.points if not is_number(value)]
+    if not places:
+        return ""
+    count = f"{len(places):,} value{'s' if len(places) > 1 else ''}"
+    return f'<p class="note">not finite and left out: {count}, last at iteration {max(places):,.0f}</p>'
+
+
+def _unit(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
