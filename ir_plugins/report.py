@@ -4,10 +4,8 @@ The page needs nothing beside it and no network.  report_page.html is its layout
 """
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from html import escape
 from importlib.resources import files
@@ -23,6 +21,7 @@ from .charts import Point, Series, chart, is_number
 from .models.samples import Sample
 from .options import Options
 from .report_pictures import figures
+from .storage import written_whole
 
 BANDED = """<p class="note">Long curves are drawn as means of neighbouring entries, in a band from the
 smallest to the largest of them.</p>"""
@@ -39,15 +38,11 @@ def write_report(
     """
     # a file's name may hold what is no text
     data = page(opt, history, samples, versions).encode("utf-8", errors="replace")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(data)
-        os.replace(part, path)
+        with written_whole(path, durable=False) as file:
+            file.write(data)
     except OSError as error:
         get_root_logger().warning(f"{path}: the report cannot be written: {error.strerror or error}")
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def page(opt: Options, history: dict, samples: Sequence[Sample], versions: Mapping[str, str]) -> str:

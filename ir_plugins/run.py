@@ -2,9 +2,12 @@
 
 import contextlib
 import datetime
+import platform
 import signal
 import time
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -19,6 +22,7 @@ from .errors import Stopped
 from .interruption import Interruption
 from .options import Options
 from .randomness import random_state, restore_random_state
+from .report import write_report
 
 
 class Run:
@@ -136,6 +140,7 @@ class Run:
                     self.model.validation(loader, self.iteration, self.tb_logger, self.opt["val"]["save_img"])
                     row = {"iter": self.iteration, "dataset": loader.dataset.opt["name"]}
                     self.history["metrics"].append(row | getattr(self.model, "metric_results", {}))
+            self._report()
         except Stopped:
             # as if it had not begun: whoever resumes begins it anew
             self.history["metrics"] = [row for row in self.history["metrics"] if row["iter"] < self.iteration]
@@ -153,6 +158,14 @@ class Run:
         raise Stopped(
             number, f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
         )
+
+    def _report(self) -> None:
+        if self.opt["rank"] == 0:
+            samples = [one for shown in getattr(self.model, "samples", {}).values() for one in shown]
+            names = ("ir_plugins", "basicsr", "torch", "torchvision", "numpy")
+            versions = {"Python": platform.python_version()} | {name: version(name) for name in names}
+            path = Path(self.opt["path"]["experiments_root"], "report.html")
+            write_report(path, self.opt, self.history, samples, versions)
 
     def _announce(self, step: Step, before: Stage | None, order: TrainOrder) -> Stage:
         """Tell at the first iteration of each stage that a run meets, if there are several."""

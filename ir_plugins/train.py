@@ -50,7 +50,11 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     _be_deterministic(bool(opt["train"].get("deterministic")))
     wait_for_all()  # who looks for states must be done before folders are renamed
     if opt["rank"] == 0:
-        _make_folders(opt, option_file, resuming=state is not None)
+        # an earlier start that came to no checkpoint left nothing to archive
+        fresh = state is None and not (
+            opt["auto_resume"] and not any(Path(opt["path"]["models"]).glob("*.pth"))
+        )
+        _make_folders(opt, option_file, resuming=not fresh)
     wait_for_all()
     log_file = Path(opt["path"]["log"], f"train_{opt['name']}_{get_time_str()}.log")
     logger = get_root_logger(log_file=str(log_file))

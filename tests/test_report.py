@@ -344,9 +344,10 @@ def test_a_full_disk_is_told_and_ends_no_run(tmp_path, warnings):
     assert file.read_text() == "older" and [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_missing_folder_is_told_and_ends_no_run(tmp_path, warnings):
+def test_a_folder_that_cannot_be_made_is_told_and_ends_no_run(tmp_path, warnings):
+    (tmp_path / "gone").write_text("a file")
     write_report(tmp_path / "gone/report.html", options(), EMPTY, [], {})
-    expected = f"{tmp_path}/gone/report.html: the report cannot be written: No such file or directory"
+    expected = f"{tmp_path}/gone/report.html: the report cannot be written: File exists"
     assert warnings.messages == [expected]
 
 

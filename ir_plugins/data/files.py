@@ -215,12 +215,31 @@ def alone(file: Path, refusal: str) -> Iterator[None]:
         yield
         return
 
-    with open(file, "a") as handle:
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o644)
+    _locks.add(handle)
+    try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(refusal) from None
         yield
+    finally:
+        _locks.discard(handle)
+        os.close(handle)
+
+
+_locks: set[int] = set()
+
+
+def _let_go_of_locks() -> None:
+    for handle in _locks:
+        os.close(handle)
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    # a data worker outlives a run that is killed by some seconds, and would hold its lock that long
+    os.register_at_fork(after_in_child=_let_go_of_locks)
 
 
 def listed(names: Iterable[str]) -> str:
