@@ -5,6 +5,7 @@ Losses, optimizers, schedulers and metrics check their arguments late, if at all
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .options import Options
 from .signatures import Keys
 
 SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
-LOSS_SIDE = 192  # and losses: MS-SSIM wants 161
+LOSS_SIDE = 192  # and losses at most: MS-SSIM wants 161
 
 
 def failures(
@@ -34,7 +35,7 @@ def failures(
     attempts: list[tuple[Keys, Any, dict[str, Callable], Callable]] = [
         (("train", "optim_g"), train.get("optim_g"), optimizers, _try_optimizer),
         (("train", "scheduler"), train.get("scheduler"), schedulers, _try_scheduler),
-        (("train", "pixel_opt"), train.get("pixel_opt"), losses, _try_loss),
+        (("train", "pixel_opt"), train.get("pixel_opt"), losses, partial(_try_loss, side=_side(options))),
     ]
     for name, block in (val.get("metrics") or {}).items():
         attempts.append((("val", "metrics", name), block, metrics, _try_metric))
@@ -70,12 +71,18 @@ def _try_scheduler(kind: Callable, arguments: Options) -> None:
         raise ValueError(f"gives the learning rate {scheduler.get_last_lr()}")
 
 
-def _try_loss(kind: Callable, arguments: Options) -> None:
+def _side(options: Options) -> int:
+    """The side of the smallest training patch, as far as it is told and makes a difference to a loss."""
+    data = (options.get("datasets") or {}).get("train") or {}
+    return min([LOSS_SIDE, data.get("gt_size") or LOSS_SIDE, *(data.get("gt_sizes") or [])])
+
+
+def _try_loss(kind: Callable, arguments: Options, side: int) -> None:
     if getattr(kind, "fetches_weights", False):
         with torch.device("meta"):
             kind(**arguments)
         return
-    prediction, target = torch.rand(2, 1, 3, LOSS_SIDE, LOSS_SIDE)
+    prediction, target = torch.rand(2, 1, 3, side, side)
     value = kind(**arguments)(prediction.requires_grad_(), target)
     if value.ndim or not value.isfinite():
         raise ValueError(f"is no finite number but {value.detach()}")

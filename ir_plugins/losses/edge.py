@@ -37,9 +37,10 @@ def laplacian(x: Tensor) -> Tensor:
 
 @LOSS_REGISTRY.register()
 class EdgeLoss(nn.Module):
-    """Charbonnier loss of a Laplacian pyramid's finest level: √((Δpred - Δtarget)² + eps²) (MPRNet, eq. 3).
+    """Charbonnier loss of a Laplacian pyramid's finest level (MPRNet, eq. 3).
 
-    MPRNet adds 0.05 of it to its Charbonnier loss.
+    The mean of √((Δpred - Δtarget)² + eps²), where Δ is what a picture has beyond its coarser self.  MPRNet
+    adds 0.05 of it to its Charbonnier loss.
 
     eps: where the loss turns from square to absolute.  loss_weight: a factor.  reduction: mean or sum over
     all numbers.  Raises ValueError where eps is not above 0, or reduction is unknown.

@@ -13,12 +13,11 @@ from .pairs import check_choice, full_precision
 
 @LOSS_REGISTRY.register()
 class FFTLoss(nn.Module):
-    """Mean of |Re| and |Im| of the pictures' difference in frequency: |F(pred) - F(target)|₁ (MIMO-UNet,
-    DeepRFT).
+    """Mean absolute difference of the pictures' Fourier transforms (MIMO-UNet, DeepRFT).
 
-    The real transform, with half of the spectrum; the other half mirrors it.  Where `norm` is backward its
-    numbers grow with the picture's sides, as √(H W) for noise: MIMO-UNet adds 0.1 of the loss, DeepRFT 0.01.
-    Where it is ortho they do not.
+    That is, of |Re| and |Im| of F(pred) - F(target).  The real transform, with half of the spectrum; the
+    other half mirrors it.  Where `norm` is backward its numbers grow with the picture's sides, as √(H W) for
+    noise: MIMO-UNet adds 0.1 of the loss, DeepRFT 0.01.  Where it is ortho they do not.
 
     loss_weight: a factor.  reduction: mean or sum over all numbers, (B, C, H, W // 2 + 1) complex ones.
     Raises ValueError where norm or reduction is unknown.

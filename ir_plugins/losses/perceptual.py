@@ -28,12 +28,13 @@ CRITERIA = {"l1": F.l1_loss, "l2": F.mse_loss}
 
 @LOSS_REGISTRY.register()
 class VGGPerceptualLoss(nn.Module):
-    """Distance of VGG features before their ReLU: Σ over layers of weight · mean |φ(pred) - φ(target)|
-    (Johnson et al. 2016; before the ReLU as ESRGAN, section 3.3).
+    """Distance of VGG features before their ReLU (Johnson et al. 2016; ESRGAN, section 3.3).
+
+    The sum over layers of weight · mean |φ(pred) - φ(target)|, φ the features of ImageNet's classifier.
 
     BasicSR's PerceptualLoss fetches VGG19 whenever it is built, cannot build its criterion l2, and returns a
-    pair; this one returns one number, and can stand wherever a pixel loss can.  VGG is frozen, and as deep as
-    the deepest layer only.
+    pair; this one returns one number and stands as `pixel_opt`: of `perceptual_opt`, BasicSR's models expect
+    the pair.  VGG is frozen, and as deep as the deepest layer only.
 
     layer_weights: a weight for each layer, {conv5_4: 1.0}; layers are conv1_1 ... conv5_4 (of VGG19).
     vgg_type: vgg11, vgg13, vgg16 or vgg19, without batch norm.  weights: a file of torchvision's weights; by
@@ -138,7 +139,7 @@ def load_features(vgg_type: str, path: str | Path | None, wanted: nn.Module) -> 
 
     path: the file; None for the one in torch.hub's cache, which is fetched where it is not there.
     """
-    url = get_model_weights(vgg_type).DEFAULT.value.url
+    url = get_model_weights(vgg_type)["IMAGENET1K_V1"].url
     name = Path(url).name
     if path is None:
         path = Path(torch.hub.get_dir()) / "checkpoints" / name

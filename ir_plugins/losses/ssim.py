@@ -55,6 +55,8 @@ class SSIMLoss(nn.Module):
     0..1, K1 = 0.01 and K2 = 0.03.  loss_weight: a factor.
     """
 
+    window: Tensor
+
     def __init__(self, loss_weight: float = 1.0):
         super().__init__()
         self.loss_weight = loss_weight
@@ -89,6 +91,8 @@ class MSSSIMLoss(nn.Module):
     weights: of each scale, the finest first; by default the paper's five.  A shorter list means fewer scales.
     loss_weight: a factor.  Raises ValueError where weights are none, or not above 0.
     """
+
+    window: Tensor
 
     def __init__(
         self,
