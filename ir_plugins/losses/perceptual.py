@@ -91,12 +91,12 @@ class VGGPerceptualLoss(nn.Module):
         check_side(pred, self.least_side, "raise gt_size, or take layers of earlier blocks")
         with torch.no_grad():
             wanted = self._layers(target)
-        distances = (
-            # autocast leaves features in half precision
-            self.layer_weights[i] * self.criterion(*full_precision(feature, wanted[i]))
+        distances = [
+            # autocast makes features half precision, but compares them in float32
+            self.layer_weights[i] * self.criterion(feature, wanted[i])
             for i, feature in self._layers(pred).items()
-        )
-        return self.loss_weight * torch.stack(list(distances)).sum()
+        ]
+        return self.loss_weight * torch.stack(distances).sum()
 
     def _layers(self, x: Tensor) -> dict[int, Tensor]:
         """The features of each layer that has a weight, (B, C', H', W')."""
