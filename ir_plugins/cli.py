@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from . import schema
 from .data.lmdb import write_lmdb
-from .errors import UserError
+from .errors import Stopped, UserError
 from .listing import KINDS, describe, table
 from .options import Options, read_options
 from .profiling import profile
@@ -15,7 +15,10 @@ from .train import train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `basicsr ARGV`.  Exit status: 0 on success, 2 for the user's mistakes, 130 for Ctrl-C."""
+    """Run `basicsr ARGV`.
+
+    Exit status: 0 on success, 2 for the user's mistakes, 130 after Ctrl-C and 143 after SIGTERM.
+    """
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
@@ -31,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"basicsr {arguments.command}: error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"\nbasicsr {arguments.command}: {stopped}", file=sys.stderr)
+        return 128 + stopped.signal
     except KeyboardInterrupt:
         # on a line of its own, below a progress bar
         print(f"\nbasicsr {arguments.command}: interrupted", file=sys.stderr)

@@ -7,3 +7,11 @@ class UserError(ValueError):
     The message is one line that says what is wrong, where, and how to mend it; the command line prints it
     without a traceback and exits with status 2.
     """
+
+
+class Stopped(Exception):
+    """A run ended early because it was told to by a signal, with nothing lost; the message says where."""
+
+    def __init__(self, signal: int, message: str = ""):
+        super().__init__(message)
+        self.signal = signal

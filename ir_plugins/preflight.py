@@ -1,20 +1,21 @@
 """Everything that can be known to fail is found here, before a folder is made or renamed."""
 
-import math
 from argparse import Namespace
 from pathlib import Path
 
 import torch
 
 from basicsr.utils import set_random_seed
-from basicsr.utils.dist_util import get_dist_info, init_dist
-from basicsr.utils.registry import LOSS_REGISTRY
+from basicsr.utils.dist_util import get_dist_info
+from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 
 from . import schema
 from .checkpoints import check_fits, read_weights
 from .data.checks import check_dataset
+from .distributed import has_restarted, start
 from .errors import UserError
 from .options import Options, complete, read_options
+from .problems import registered, value_at
 
 KINDS = {
     "pretrain_network": str,
@@ -31,7 +32,9 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     """
     options = read_options(arguments.opt, arguments.force_yml)
     schema.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
-    options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)
+    auto_resume = arguments.auto_resume or has_restarted()
+    options = complete(options, is_train=is_train, auto_resume=auto_resume, debug=arguments.debug)
+    options = _translated(options)
     if not is_train:
         # the training data plays no part in a test, so a training file serves for testing too
         options["datasets"] = {k: v for k, v in options["datasets"].items() if v["phase"] != "train"}
@@ -45,9 +48,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
 
     options["dist"] = arguments.launcher != "none"
     if options["dist"]:
-        init_dist(
-            arguments.launcher, **(options.get("dist_params") or {} if arguments.launcher == "slurm" else {})
-        )
+        start(arguments.launcher, (options.get("dist_params") or {}).get("port"))
     options["rank"], options["world_size"] = get_dist_info()
     if is_train and counts["train"] is not None:
         _check_batch(options, counts["train"])
@@ -55,24 +56,34 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     return options
 
 
+def _translated(options: Options) -> Options:
+    """The options in the words of the pipeline, whatever words the model has for them."""
+    model = registered(MODEL_REGISTRY, options["model_type"])
+    if hasattr(model, "translated"):
+        options = model.translated(options)
+    if patch_sizes := value_at(options, "train", "progressive", "patch_sizes"):
+        options["datasets"]["train"]["gt_size"] = max(patch_sizes)
+    return options
+
+
 def _check_batch(options: Options, count: int) -> None:
     train = options["datasets"]["train"]
-    images = math.ceil(count * train.get("dataset_enlarge_ratio", 1) / options["world_size"])
-    batch = train["batch_size_per_gpu"] * (1 if options["dist"] else max(1, options["num_gpu"]))
+    images = int(count * train.get("dataset_enlarge_ratio", 1))
+    batches = value_at(options, "train", "progressive", "batch_sizes") or [train["batch_size_per_gpu"]]
+    processes = options["world_size"] if options["dist"] else max(1, options["num_gpu"])
+    batch = max(batches) * (options["train"].get("accumulate") or 1) * processes
     if images < batch:
         raise UserError(
-            f"datasets:train: {images} images are fewer than one batch of {batch}; "
-            "lower batch_size_per_gpu or raise dataset_enlarge_ratio"
+            f"datasets:train: {images} images are fewer than one step's {batch}; "
+            "lower batch_size_per_gpu or train:accumulate, or raise dataset_enlarge_ratio"
         )
 
 
 def _check_devices(options: Options, launcher: str) -> None:
     wanted, there = options["num_gpu"], torch.cuda.device_count()
-    if launcher != "none" and there == 0:
-        raise UserError(f"--launcher {launcher}: no GPU is visible; on a CPU leave --launcher out")
     if there == 0 and options["datasets"].get("train", {}).get("prefetch_mode") == "cuda":
         raise UserError("datasets:train:prefetch_mode: cuda needs a GPU, and none is visible; use ~")
-    if launcher == "none" and wanted > there:
+    if (wanted > there) if launcher == "none" else (wanted > 0 and there == 0):
         found = f"only {there} visible" if there else "no GPU is visible"
         raise UserError(f"num_gpu: {wanted}, but {found}; use --force_yml num_gpu={there} or num_gpu=auto")
 

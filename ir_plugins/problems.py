@@ -1,13 +1,16 @@
 """One thing that is wrong in an option file, and how it is said."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from basicsr.utils.registry import Registry
 
 from .options import Options
-from .signatures import Keys
+from .signatures import Keys, fits, kind_of
+
+SHARED = ("optim_g",)  # blocks where a model's keys stand beside those of what the block builds
 
 
 class Problem(NamedTuple):
@@ -15,6 +18,46 @@ class Problem(NamedTuple):
 
     keys: Keys
     text: str
+
+
+class Key(NamedTuple):
+    """An option key that a model declares: the kind of its value as an annotation, and what it does.
+
+    least, above, below: bounds of a number, least being allowed itself.
+    """
+
+    kind: Any
+    text: str
+    least: float = -math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with a value, None where nothing is; an empty value means: off."""
+        if value is None:
+            return None
+        bounds = [f"of at least {self.least:g}"] if self.least > -math.inf else []
+        bounds += [f"above {self.above:g}"] if self.above > -math.inf else []
+        bounds += [f"below {self.below:g}"] if self.below < math.inf else []
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        inside = not number or (self.least <= value < self.below and value > self.above)
+        if fits(value, self.kind) and inside:
+            return None
+        return f"is {value!r}; expected {' '.join([kind_of(self.kind), ' and '.join(bounds)]).rstrip()}"
+
+
+def declared_problems(options: Options, declared: Mapping[Keys, Key]) -> Iterator[Problem]:
+    """Problems of the values of declared keys, and of unknown keys in the blocks that only they stand in."""
+    blocks = {keys[:-1] for keys in declared if len(keys) > 2}
+    for block in sorted(blocks):
+        value = value_at(options, *block)
+        if not is_block(value):
+            yield Problem(block, "must be a block of keys")
+        elif block[-1] not in SHARED:
+            yield from unknown_keys(value or {}, block, {k[-1] for k in declared if k[:-1] == block})
+    for keys, key in declared.items():
+        if fault := key.fault(value_at(options, *keys)):
+            yield Problem(keys, fault)
 
 
 def unknown_keys(block: Options, keys: Keys, known: set[str]) -> Iterator[Problem]:

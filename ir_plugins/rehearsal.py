@@ -4,7 +4,7 @@ Losses, optimizers, schedulers and metrics check their arguments late, if at all
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .options import Options
+from .problems import value_at
 from .signatures import Keys
 
 SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
@@ -21,6 +22,7 @@ LOSS_SIDE = 192  # and losses at most: MS-SSIM wants 161
 
 def failures(
     options: Options,
+    own: Collection[Keys],
     optimizers: dict[str, Callable],
     schedulers: dict[str, Callable],
     losses: dict[str, Callable],
@@ -29,20 +31,26 @@ def failures(
     """The keys and the reason of every block that fails when it is tried; blocks without a known type are
     passed over.
 
-    A loss that fetches weights is built without them, and not tried; BasicSR's perceptual one not even built.
+    own: keys that the model reads itself, in blocks whose other keys are arguments.  A loss that fetches
+    weights is built without them, and not tried; foreign perceptual ones are not even built.
     """
     train, val = options.get("train") or {}, options.get("val") or {}
     attempts: list[tuple[Keys, Any, dict[str, Callable], Callable]] = [
         (("train", "optim_g"), train.get("optim_g"), optimizers, _try_optimizer),
         (("train", "scheduler"), train.get("scheduler"), schedulers, _try_scheduler),
-        (("train", "pixel_opt"), train.get("pixel_opt"), losses, partial(_try_loss, side=_side(options))),
     ]
+    for name, block in train.items():
+        kind = str(value_at(block, "type"))
+        can_be_tried = "Perceptual" not in kind or hasattr(losses.get(kind), "fetches_weights")
+        if name.endswith("_opt") and can_be_tried and name != "gan_opt":
+            attempts.append((("train", name), block, losses, partial(_try_loss, side=_side(options))))
     for name, block in (val.get("metrics") or {}).items():
         attempts.append((("val", "metrics", name), block, metrics, _try_metric))
     for keys, block, known, attempt in attempts:
         if not isinstance(block, dict) or str(block.get("type")) not in known:
             continue
-        arguments = {key: value for key, value in block.items() if key not in ("type", "better")}
+        passed = {key for key in block if key not in ("type", "better") and (*keys, key) not in own}
+        arguments = {key: value for key, value in block.items() if key in passed}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the run itself will say it
@@ -73,8 +81,9 @@ def _try_scheduler(kind: Callable, arguments: Options) -> None:
 
 def _side(options: Options) -> int:
     """The side of the smallest training patch, as far as it is told and makes a difference to a loss."""
-    data = (options.get("datasets") or {}).get("train") or {}
-    return min([LOSS_SIDE, data.get("gt_size") or LOSS_SIDE, *(data.get("gt_sizes") or [])])
+    data = value_at(options, "datasets", "train")
+    stages = value_at(options, "train", "progressive", "patch_sizes") or value_at(data, "gt_sizes")
+    return min([LOSS_SIDE, *(stages or [value_at(data, "gt_size") or LOSS_SIDE])])
 
 
 def _try_loss(kind: Callable, arguments: Options, side: int) -> None:

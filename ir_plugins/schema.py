@@ -24,7 +24,7 @@ from . import rehearsal
 from .dataset_schema import channel_problems, dataset_problems
 from .errors import UserError
 from .options import Options, locate
-from .problems import Problem, entries, is_block, registered, unknown, unknown_keys, value_at
+from .problems import Key, Problem, entries, is_block, registered, unknown, unknown_keys, value_at
 from .signatures import Keys, fits, keys_read, kind_of
 
 # what BasicSR's pipelines, loaders and loggers look up themselves
@@ -58,7 +58,8 @@ def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] |
     problems = list(dict.fromkeys(_problems(options, is_train)))
     if not problems:
         tried = optimizers(), SCHEDULERS, entries(LOSS_REGISTRY), entries(METRIC_REGISTRY)
-        problems = [Problem(*failure) for failure in rehearsal.failures(options, *tried)]
+        own = set(declared(registered(MODEL_REGISTRY, options["model_type"])))
+        problems = [Problem(*failure) for failure in rehearsal.failures(options, own, *tried)]
     forced = {entry.partition("=")[0] for entry in force or []}
     if problems:
         named = ((":".join(keys), keys, text) for keys, text in problems)
@@ -84,6 +85,11 @@ def optimizers() -> dict[str, Callable]:
     }
 
 
+def declared(model: Any) -> dict[Keys, Key]:
+    """The keys that a model declares in its `option_keys`, beside those that its source looks up."""
+    return getattr(model, "option_keys", {})
+
+
 def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     needed = ["name", "model_type", "datasets", "network_g", *(["train"] if is_train else [])]
     yield from (Problem((key,), "is missing") for key in needed if options.get(key) is None)
@@ -98,13 +104,15 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     model = registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
         yield unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
-    read = keys_read(model) if model else set()
+    read = keys_read(model) | set(declared(model)) if model else set()
     networks = [key for key in options if key.startswith("network_")]
     if is_train and ("network_d",) in read and not options.get("network_d"):
         yield Problem(("network_d",), f"is missing; {options['model_type']} needs it")
     yield from unknown_keys(options, (), TOP | set(networks) | {keys[0] for keys in read})
     for block, known in BLOCKS.items() if model else ():
         known = known | {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
+        if block == "train" and ("train", "NAME_opt") in read:
+            known |= {key for key in options.get(block) or {} if key.endswith("_opt")}
         if block == "path":
             known = known | {prefix + name for prefix in NETWORK_PATHS for name in networks}
             known |= {prefix + name.removeprefix("network_") for prefix in NETWORK_PATHS for name in networks}
@@ -135,7 +143,8 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
         yield from _train_problems(options.get("train") or {}, model, read)
     for name, block in (options.get("train") or {}).items():
         if name.startswith("optim_"):
-            yield from _call_problems(("train", name), block, optimizers(), given={"params"})
+            own = {keys[2] for keys in declared(model) if keys[:2] == ("train", name)}
+            yield from _call_problems(("train", name), block, optimizers(), given={"params"}, extra=own)
         elif name == "scheduler":
             yield from _period_problems(block, options["train"])
             yield from _call_problems(("train", name), block, SCHEDULERS, given={"optimizer", "last_epoch"})

@@ -5,7 +5,7 @@ source.
 import ast
 import inspect
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
@@ -33,9 +33,16 @@ def kind_of(annotation: Any) -> str:
     inner = get_args(annotation)
     if get_origin(annotation) is Sequence:
         return f"a list of {kind_of(inner[0])}"
+    if get_origin(annotation) is UnionType:
+        return " or ".join(map(kind_of, inner))
     if get_origin(annotation) is Literal:
         return f"one of {', '.join(map(str, inner))}"
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def takes(target: Callable, name: str) -> bool:
+    """Whether a class or function has an argument of that name."""
+    return name in inspect.signature(target).parameters
 
 
 def keys_read(cls: type, *, required: bool = False) -> set[Keys]:

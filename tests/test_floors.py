@@ -29,6 +29,10 @@ BESIDE = {
     "problems",
     "rehearsal",
     "signatures",
+    "storage",
+    "randomness",
+    "distributed",
+    "interruption",
 }  # used from every floor; pipelines are floor 3
 ROOMS = {"archs", "losses", "data", "metrics"}  # never import each other
 

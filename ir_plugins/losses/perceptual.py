@@ -33,8 +33,8 @@ class VGGPerceptualLoss(nn.Module):
     The sum over layers of weight · mean |φ(pred) - φ(target)|, φ the features of ImageNet's classifier.
 
     BasicSR's PerceptualLoss fetches VGG19 whenever it is built, cannot build its criterion l2, and returns a
-    pair; this one returns one number and stands as `pixel_opt`: of `perceptual_opt`, BasicSR's models expect
-    the pair.  VGG is frozen, and as deep as the deepest layer only.
+    pair, which BasicSR's models expect of `perceptual_opt`; this one returns one number, and stands in any
+    block of RestorationModel.  VGG is frozen, and as deep as the deepest layer only.
 
     layer_weights: a weight for each layer, {conv5_4: 1.0}; layers are conv1_1 ... conv5_4 (of VGG19).
     vgg_type: vgg11, vgg13, vgg16 or vgg19, without batch norm.  weights: a file of torchvision's weights; by

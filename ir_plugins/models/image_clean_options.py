@@ -1,44 +1,59 @@
-"""What may stand behind the keys of `ImageCleanModel`: checked before a run, when the option file is read."""
+"""What may stand behind the keys of `ImageCleanModel`, and what they are called in `RestorationModel`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from ..data.patch_plan import plan_problems
 from ..options import Options
-from ..problems import count_problems, is_block, unknown_keys, value_at
-from .patch_plan import plan_problems
+from ..problems import Key, Problem, declared_problems, value_at
+from ..signatures import Keys
+from . import restoration_options
 
 # PatchPlan's arguments, and the published keys of datasets:train that give them
 PLAN = {"patch_sizes": "gt_sizes", "batch_sizes": "mini_batch_sizes", "iters": "iters"}
-FLAGS = [("train", "use_grad_clip"), ("train", "mixing_augs", "mixup"), ("val", "use_image")]
-FLAGS += [("train", "mixing_augs", "use_identity"), ("val", "rgb2bgr")]
-MIXING = {"mixup", "mixup_beta", "use_identity"}
+MAX_NORM = 0.01  # what `use_grad_clip: true` stands for
+
+OWN: dict[Keys, Key] = {
+    ("datasets", "train", "gt_sizes"): Key(Sequence[int], "train:progressive:patch_sizes"),
+    ("datasets", "train", "mini_batch_sizes"): Key(Sequence[int], "train:progressive:batch_sizes"),
+    ("datasets", "train", "iters"): Key(Sequence[int], "train:progressive:iters"),
+    ("train", "use_grad_clip"): Key(bool, "clip gradients to a norm of 0.01"),
+    ("train", "mixing_augs", "mixup"): Key(bool, "blend pairs of pictures"),
+    ("train", "mixing_augs", "mixup_beta"): Key(float, "train:mixup:beta", above=0),
+    ("train", "mixing_augs", "use_identity"): Key(bool, "train:mixup:identity; default false"),
+    ("val", "use_image"): Key(bool, "measure what would be saved rather than the exact output; default true"),
+    ("val", "rgb2bgr"): Key(bool, "false: save and measure in the order of the tensors"),
+    ("val", "max_minibatch"): Key(int, "how many pictures go through the network at once", least=1),
+}
+KEYS = restoration_options.KEYS | OWN
 
 
-def option_problems(options: Options) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Key path and text of everything that is wrong; `options` are those of the whole file."""
-    yield from _plan_problems(value_at(options, "datasets", "train") or {}, options.get("scale") or 1)
-    mixing = value_at(options, "train", "mixing_augs")
-    if not is_block(mixing):
-        yield ("train", "mixing_augs"), "must be a block of keys"
-    else:
-        yield from unknown_keys(mixing or {}, ("train", "mixing_augs"), MIXING)
-    beta = value_at(options, "train", "mixing_augs", "mixup_beta")
-    is_number = isinstance(beta, int | float) and not isinstance(beta, bool)
-    if beta is not None and not (is_number and 0 < beta < float("inf")):
-        yield ("train", "mixing_augs", "mixup_beta"), f"is {beta!r}; expected a number above 0"
-    for keys in FLAGS:
-        if not isinstance(value_at(options, *keys), bool | None):
-            yield keys, f"is {value_at(options, *keys)!r}; expected true or false"
-    yield from count_problems(options, ("val", "max_minibatch"))
-
-
-def _plan_problems(train: Options, scale: int) -> Iterator[tuple[tuple[str, ...], str]]:
+def option_problems(options: Options) -> Iterator[Problem]:
+    """Everything that is wrong; `options` are those of the whole file."""
+    found = list(declared_problems(options, OWN))
+    yield from found
+    yield from restoration_options.option_problems(options)
+    wrong = {problem.keys for problem in found}
+    train = value_at(options, "datasets", "train") or {}
     given = [key for key in PLAN.values() if train.get(key) is not None]
     if given and len(given) < len(PLAN):
         for key in PLAN.values():
             if key not in given:
-                yield ("datasets", "train", key), f"is missing; {given[0]} needs it"
-    elif given:
-        limits = {"largest_patch": train.get("gt_size"), "largest_batch": train.get("batch_size_per_gpu")}
+                yield Problem(("datasets", "train", key), f"is missing; {given[0]} needs it")
+    elif given and not any(("datasets", "train", key) in wrong for key in PLAN.values()):
         sizes = {name: train[key] for name, key in PLAN.items()}
-        for name, text in plan_problems(**sizes, scale=scale, **limits):
-            yield ("datasets", "train", PLAN[name]), text
+        for name, text in plan_problems(**sizes, scale=options.get("scale") or 1):
+            yield Problem(("datasets", "train", PLAN[name]), text)
+
+
+def translated(options: Options) -> Options:
+    """The options with RestorationModel's keys beside the published ones."""
+    train = dict(options.get("train") or {})
+    if (data := value_at(options, "datasets", "train")) and data.get("iters"):
+        train["progressive"] = {name: data[key] for name, key in PLAN.items()}
+    if train.get("use_grad_clip"):
+        train["grad_clip"] = MAX_NORM
+    mixing = train.get("mixing_augs") or {}
+    if mixing.get("mixup"):
+        beta, identity = mixing.get("mixup_beta", 1.2), mixing.get("use_identity", False)
+        train["mixup"] = {"beta": beta, "identity": identity}
+    return options | ({"train": train} if "train" in options else {})

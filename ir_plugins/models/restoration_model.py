@@ -1,50 +1,105 @@
 """The model that trains and validates every network here."""
 
-import os
-import shutil
+import math
+from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from basicsr.models.sr_model import SRModel
+from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from ..ops.padding import pad_to_multiple
+from .. import schema
+from ..distributed import mean_over_ranks
+from ..errors import UserError
 from ..options import Options
-from ..problems import count_problems
-from .schedulers import CosineAnnealingRestartCyclicLR
+from ..problems import Problem
+from ..signatures import takes
+from . import restoration_options
+from .mixup import Mixup
+from .parameter_groups import parameter_groups
+from .saving import SavingModel
+
+FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @MODEL_REGISTRY.register()
-class RestorationModel(SRModel):
-    """BasicSR's SRModel with every optimizer of torch.optim and files that are whole or not there.
+class RestorationModel(SavingModel):
+    """BasicSR's SRModel for every recipe of the three papers, on modern PyTorch.
 
-    Option keys: those of SRModel; `train:optim_g:type` is any class of torch.optim, `train:scheduler:type`
-    one of BasicSR's or CosineAnnealingRestartCyclicLR, and `val:window_size` is told at `test`.
+    Option keys beyond those of SRModel are told in `restoration_options.KEYS`.  `train:optim_g:type` is any
+    class of torch.optim, `train:scheduler:type` any of `basicsr list schedulers`, and every `train:NAME_opt`
+    is a loss that is added and logged as l_NAME.
+
+    A step whose loss or gradient is not finite changes neither the weights nor their average.
     """
 
-    @staticmethod
-    def option_problems(options: Options) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Key path and text of everything that is wrong with this model's own keys, for `schema.check`."""
-        yield from count_problems(options, ("val", "window_size"))
+    option_keys = restoration_options.KEYS
 
-    def get_optimizer(
-        self, optim_type: str, params: list[Tensor], lr: float, **kwargs
-    ) -> torch.optim.Optimizer:
+    @staticmethod
+    def option_problems(options: Options) -> Iterator[Problem]:
+        """Everything that is wrong with this model's own keys, for `schema.check`."""
+        yield from restoration_options.option_problems(options)
+
+    def __init__(self, opt: Options):
+        train = opt.get("train") or {}
+        self.format = FORMATS.get(train.get("precision"))
+        self.accumulate: int = train.get("accumulate") or 1
+        self.memory = torch.channels_last if train.get("channels_last") else torch.preserve_format
+        self.skipped = self.skipped_in_row = 0
+        super().__init__(opt)
+
+    # -- building ------------------------------------------------------------
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        net = net.to(self.device, memory_format=self.memory)
+        if self.is_train and self.opt["train"].get("compile"):
+            net.compile()  # in place: its parameters keep their names
+        if self.opt["dist"] and self.device.type == "cpu":
+            # BasicSR names a GPU
+            unused = self.opt.get("find_unused_parameters", False)
+            return DistributedDataParallel(net, find_unused_parameters=unused)
+        return super().model_to_device(net)
+
+    def init_training_settings(self) -> None:
+        super().init_training_settings()
+        train = self.opt["train"]
+        self.mixup = None if train.get("mixup") is None else Mixup(**train["mixup"])
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.format is torch.float16)
+        usual = {"l_pix": self.cri_pix, "l_percep": self.cri_perceptual}
+        self.criteria = {name: criterion for name, criterion in usual.items() if criterion is not None}
+        for key, block in train.items():
+            if key.endswith("_opt") and key not in ("pixel_opt", "perceptual_opt") and block:
+                self.criteria[f"l_{key.removesuffix('_opt')}"] = build_loss(block).to(self.device)
+        if hasattr(self, "net_g_ema"):
+            self.net_g_ema.to(memory_format=self.memory)
+
+    def setup_optimizers(self) -> None:
+        # BasicSR makes one group of all parameters, and takes `type` out of the options
+        arguments = dict(self.opt["train"]["optim_g"])
+        net = self.get_bare_model(self.net_g)
+        groups = parameter_groups(net, arguments.pop("no_decay", None))
+        self.optimizer_g = self.get_optimizer(arguments.pop("type"), groups, **arguments)
+        self.optimizers.append(self.optimizer_g)
+
+    def get_optimizer(self, optim_type: str, params: list, lr: float, **kwargs) -> torch.optim.Optimizer:
         # BasicSR 1.4.2 knows Adam only
-        return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+        kind = getattr(torch.optim, optim_type)
+        if takes(kind, "fused") and not {"fused", "foreach", "capturable", "differentiable"} & set(kwargs):
+            kwargs["fused"] = True
+        return kind(params, lr=lr, **kwargs)
 
     def setup_schedulers(self) -> None:
         arguments = dict(self.opt["train"]["scheduler"])
-        if arguments.pop("type") != CosineAnnealingRestartCyclicLR.__name__:
-            super().setup_schedulers()
-            return
-        self.schedulers += [CosineAnnealingRestartCyclicLR(o, **arguments) for o in self.optimizers]
+        kind = schema.SCHEDULERS[arguments.pop("type")]
+        self.schedulers += [kind(optimizer, **arguments) for optimizer in self.optimizers]
 
     @master_only
     def print_network(self, net: nn.Module) -> None:
@@ -53,73 +108,91 @@ class RestorationModel(SRModel):
         count = sum(p.numel() for p in net.parameters())
         get_root_logger().info(f"Network: {type(net).__name__}, with parameters: {count:,d}")
 
-    def test(self) -> None:
-        """Restore `self.lq` (B, C, H, W) as `self.output` (B, C, sH, sW), by the EMA weights where there are
-        any.
+    # -- training ------------------------------------------------------------
 
-        It is padded by reflection to multiples of `val:window_size`, of which our nets have no need.  Where
-        that key is missing, a net of BasicSR that works in windows gets whole ones.
+    def feed_data(self, data: dict[str, Any]) -> None:
+        super().feed_data(data)
+        if self.memory is torch.channels_last:
+            self.lq = self.lq.contiguous(memory_format=self.memory)
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One step on `self.lq` and `self.gt`, a micro-batch at a time.
+
+        BasicSR's knows one loss of each kind, one batch and one number format, and no way out of a step.
         """
-        # the bare net: a wrapped one would wait for the other ranks, which do not validate
-        net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
-        was_training = net.training
-        net.eval()
-        h, w = self.lq.shape[-2:]
-        padded = pad_to_multiple(self.lq, self.opt["val"].get("window_size") or _window_of(net))
-        with torch.inference_mode():
-            output = net(padded)
-        scale = output.shape[-1] // padded.shape[-1]
-        self.output = output[..., : h * scale, : w * scale]
-        net.train(was_training)
+        if self.mixup is not None:
+            self.lq, self.gt = self.mixup(self.lq, self.gt)
+        self.optimizer_g.zero_grad()
+        parts = list(zip(self.lq.chunk(self.accumulate), self.gt.chunk(self.accumulate), strict=True))
+        sums: dict[str, Tensor] = {}
+        for number, (lq, gt) in enumerate(parts, 1):
+            with self._ranks_meet(number == len(parts)):
+                losses = self._losses(lq, gt, len(parts))
+                self.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.detach()
+        self.log_dict = self.reduce_loss_dict(OrderedDict(sums))
+        self._step(current_iter, finite=all(map(math.isfinite, self.log_dict.values())))
 
-    @master_only
-    def save_network(self, net, net_label, current_iter, param_key="params") -> None:
-        with self._staged("models"):
-            super().save_network(net, net_label, current_iter, param_key)
+    def _losses(self, lq: Tensor, gt: Tensor, parts: int) -> dict[str, Tensor]:
+        """Every loss of a micro-batch, so that those of all micro-batches add up to that of the batch."""
+        enabled = self.format is not None
+        with torch.autocast(self.device.type, self.format, enabled=enabled):
+            self.output = self.net_g(lq)
+        losses = {}
+        for name, criterion in self.criteria.items():
+            value = criterion(self.output.float(), gt)
+            # BasicSR's perceptual loss is a pair, each half of which may be off
+            named = zip((name, "l_style"), value if isinstance(value, tuple) else (value,), strict=False)
+            share = 1 if getattr(criterion, "reduction", "mean") == "sum" else 1 / parts
+            losses |= {key: part * share for key, part in named if part is not None}
+        return losses
 
-    @master_only
-    def save_training_state(self, epoch: int, current_iter: int) -> None:
-        with self._staged("training_states"):
-            super().save_training_state(epoch, current_iter)
+    def _step(self, current_iter: int, *, finite: bool) -> None:
+        self.scaler.unscale_(self.optimizer_g)
+        parameters = [p for group in self.optimizer_g.param_groups for p in group["params"]]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if finite and norm.isfinite():
+            if limit := self.opt["train"].get("grad_clip"):
+                nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+            self.scaler.step(self.optimizer_g)
+            self.skipped_in_row = 0
+            if self.ema_decay > 0:
+                self.model_ema(decay=self.ema_decay)
+        else:
+            self._skip(current_iter, "loss" if not finite else "gradient")
+        self.scaler.update()
+        if self.skipped:
+            self.log_dict["skipped"] = self.skipped
 
-    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img) -> None:
-        with self._staged("visualization"):
-            super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
+    def _skip(self, current_iter: int, what: str) -> None:
+        """Leave the weights as they are; stop where that has become a habit."""
+        self.skipped += 1
+        self.skipped_in_row += 1
+        limit = self.opt["train"].get("max_nonfinite") or 100
+        if self.skipped_in_row == 1:
+            get_root_logger().warning(f"Iteration {current_iter}: the {what} is not finite; step skipped")
+        if self.skipped_in_row >= limit:
+            raise UserError(
+                f"iteration {current_iter}: the {what} was not finite for {limit} steps in a row; lower "
+                f"train:optim_g:lr, set train:grad_clip or precision: fp32; {self.last_good()}"
+            )
 
-    def _log_validation_metric_values(self, current_iter, dataset_name, tb_logger) -> None:
-        if self.is_train:
-            super()._log_validation_metric_values(current_iter, dataset_name, tb_logger)
-            return
-        # a test has one result: BasicSR would call it the best, at an iteration that is the run's name
-        values = "".join(f"\t # {metric}: {value:.4f}\n" for metric, value in self.metric_results.items())
-        get_root_logger().info(f"Test {dataset_name}\n{values}")
+    def _ranks_meet(self, meet: bool) -> AbstractContextManager:
+        """Ranks exchange gradients once a step, after its last micro-batch."""
+        if meet or not isinstance(self.net_g, DistributedDataParallel):
+            return nullcontext()
+        return self.net_g.no_sync()
 
-    @contextmanager
-    def _staged(self, key: str) -> Iterator[None]:
-        """Whatever is written to the folder `path:key` appears there only once it is complete.
+    def reduce_loss_dict(self, loss_dict: dict[str, Tensor]) -> dict[str, float]:
+        # BasicSR tells rank 0 alone, but all ranks must agree whether to take the step
+        values = mean_over_ranks(torch.stack([value.detach() for value in loss_dict.values()]))
+        return OrderedDict(zip(loss_dict, values.tolist(), strict=True))
 
-        BasicSR writes checkpoints and pictures in place: killed meanwhile, it leaves a torn file that a
-        resume picks up.
-        """
-        folder = Path(self.opt["path"][key])
-        staging = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        self.opt["path"][key] = str(staging)
-        try:
-            yield
-            for file in sorted(path for path in staging.rglob("*") if path.is_file()):
-                target = folder / file.relative_to(staging)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(file, target)
-        finally:
-            self.opt["path"][key] = str(folder)
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _window_of(net: nn.Module) -> int:
-    """The side of the windows of a net of BasicSR, which does not pad by itself; else 1."""
-    if not type(net).__module__.startswith("basicsr."):
-        return 1
-    windows = (getattr(module, "window_size", None) for module in net.modules())
-    return next((window for window in windows if isinstance(window, int)), 1)
+    def model_ema(self, decay: float = 0.999) -> None:
+        """Move the average of the weights; buffers are taken over, which BasicSR leaves as they began."""
+        net = self.get_bare_model(self.net_g)
+        average = get_ema_multi_avg_fn(decay)
+        average(list(self.net_g_ema.parameters()), list(net.parameters()), None)
+        for mine, theirs in zip(self.net_g_ema.buffers(), net.buffers(), strict=True):
+            mine.copy_(theirs)

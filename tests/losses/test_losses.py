@@ -99,9 +99,10 @@ def test_a_picture_without_a_batch_is_told(loss):
         loss(torch.rand(3, 21, 23), torch.rand(3, 21, 23))
 
 
-def failures(block, **data):
-    options = {"train": {"pixel_opt": block}, "datasets": {"train": data}}
-    return [text for _, text in rehearsal.failures(options, {}, {}, schema.entries(LOSS_REGISTRY), {})]
+def failures(block, patch_sizes=None, **data):
+    train = {"perceptual_opt": block, "progressive": patch_sizes and {"patch_sizes": patch_sizes}}
+    options = {"train": train, "datasets": {"train": data}}
+    return [text for _, text in rehearsal.failures(options, (), {}, {}, schema.entries(LOSS_REGISTRY), {})]
 
 
 @pytest.mark.parametrize("name", set(losses.__all__) - {"VGGPerceptualLoss"})
@@ -109,13 +110,19 @@ def test_they_work_where_option_files_are_tried(name):
     assert failures({"type": name}) == failures({"type": name}, gt_size=256) == []
 
 
-@pytest.mark.parametrize("data", [{"gt_size": 128}, {"gt_size": 384, "gt_sizes": [128, 384]}])
+@pytest.mark.parametrize(
+    "data", [{"gt_size": 128}, {"gt_size": 384, "gt_sizes": [128, 384]}, {"patch_sizes": [256, 128]}]
+)
 def test_a_patch_that_is_too_small_is_found_before_a_run(data):
     (line,) = failures({"type": "MSSSIMLoss"}, **data)
     assert line.startswith(
         "cannot work: a picture of 128x128 is too small, its least side is 161; raise gt_size"
     )
     assert failures({"type": "MSSSIMLoss", "weights": [0.3, 0.3, 0.4]}, **data) == []
+
+
+def test_the_patches_of_progressive_learning_replace_gt_size():
+    assert failures({"type": "MSSSIMLoss"}, patch_sizes=[192, 256], gt_size=14) == []
 
 
 def test_vgg_is_checked_without_its_weights(workplace):

@@ -1,0 +1,66 @@
+"""Progressive learning: small patches in large batches first, larger patches in smaller batches later."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+
+class Stage(NamedTuple):
+    """The side of a GT patch in pixels, None where the dataset has its own way, and how many make a batch."""
+
+    patch_size: int | None
+    batch_size: int
+
+
+class PatchPlan:
+    """How large the patches and batches of each iteration are (Restormer, section 3.3).
+
+    patch_sizes, batch_sizes: of each stage.  iters: how many iterations each stage lasts; the last one goes
+    on past its end.  Raises ValueError on what `plan_problems` finds.
+    """
+
+    def __init__(self, *, patch_sizes: Sequence[int], batch_sizes: Sequence[int], iters: Sequence[int]):
+        for name, text in plan_problems(patch_sizes, batch_sizes, iters):
+            raise ValueError(f"{name} {text}")
+        self.stages = [Stage(*sizes) for sizes in zip(patch_sizes, batch_sizes, strict=True)]
+        self.ends = list(accumulate(iters))
+
+    def at(self, iteration: int) -> Stage:
+        """The stage that an iteration, from 1, belongs to."""
+        return self.stages[min(bisect_left(self.ends, iteration), len(self.ends) - 1)]
+
+
+class OneStage(PatchPlan):
+    """Patches and batches of one size from the first iteration to the last."""
+
+    def __init__(self, patch_size: int | None, batch_size: int):
+        self.stages, self.ends = [Stage(patch_size, batch_size)], [1]
+
+
+def plan_problems(
+    patch_sizes: Any, batch_sizes: Any, iters: Any, *, scale: int = 1
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with a plan, as the argument's name and a text; the caller may know it by another name.
+
+    scale: GT is that many times larger than LQ.
+    """
+    lists = {"patch_sizes": patch_sizes, "batch_sizes": batch_sizes, "iters": iters}
+    wrong = [name for name, values in lists.items() if not _whole_numbers(values)]
+    for name in wrong:
+        yield name, f"is {lists[name]!r}; expected a list of whole numbers of at least 1"
+    if wrong:
+        return
+    for name, values in lists.items():
+        if len(values) != len(iters):
+            yield name, f"has {len(values)} stages, but iters has {len(iters)}; give each stage one"
+    if uneven := [size for size in patch_sizes if size % scale]:
+        yield "patch_sizes", f"has {uneven[0]}, which is no multiple of scale {scale}; take one"
+
+
+def _whole_numbers(values: Any) -> bool:
+    return (
+        isinstance(values, list | tuple)
+        and len(values) > 0
+        and all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values)
+    )

@@ -1,0 +1,54 @@
+"""What may stand behind the keys of `RestorationModel`: checked before a run, and told to editors."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from ..data.patch_plan import plan_problems
+from ..options import Options
+from ..problems import Key, Problem, declared_problems, value_at
+from ..signatures import Keys
+
+PLAN = ("patch_sizes", "batch_sizes", "iters")
+
+KEYS: dict[Keys, Key] = {
+    ("train", "precision"): Key(
+        Literal["fp32", "bf16", "fp16"], "number format of the forward pass; weights and losses stay float32"
+    ),
+    ("train", "grad_clip"): Key(float, "largest L2 norm of all gradients together", above=0),
+    ("train", "accumulate"): Key(int, "batches of batch_size_per_gpu that make one step", least=1),
+    ("train", "compile"): Key(bool, "torch.compile the network"),
+    ("train", "channels_last"): Key(bool, "keep weights and pictures in channels-last memory"),
+    ("train", "deterministic"): Key(bool, "the same bits in every run on a GPU too, at some cost in speed"),
+    ("train", "max_nonfinite"): Key(
+        int, "stop after that many steps in a row without a finite loss and gradient; default 100", least=1
+    ),
+    ("train", "progressive", "patch_sizes"): Key(Sequence[int], "side of a GT patch in each stage, pixels"),
+    ("train", "progressive", "batch_sizes"): Key(Sequence[int], "pictures per GPU in each stage"),
+    ("train", "progressive", "iters"): Key(Sequence[int], "how many iterations each stage lasts"),
+    ("train", "mixup", "beta"): Key(float, "the share is drawn from Beta(beta, beta); default 1.2", above=0),
+    ("train", "mixup", "identity"): Key(bool, "leave every other batch as it is; default true"),
+    ("train", "optim_g", "no_decay"): Key(
+        bool | Sequence[str],
+        "parameters without weight decay: true for those of one dimension, or shell patterns of names",
+    ),
+    ("train", "NAME_opt"): Key(dict, "one more loss, logged as l_NAME"),
+    ("val", "window_size"): Key(int, "pad pictures by reflection to multiples of it", least=1),
+    ("logger", "keep_last"): Key(int, "how many checkpoints to keep; default all", least=1),
+}
+
+
+def option_problems(options: Options) -> Iterator[Problem]:
+    """Everything that is wrong with these keys; `options` are those of the whole file."""
+    found = list(declared_problems(options, KEYS))
+    yield from found
+    if any(problem.keys[:2] == ("train", "progressive") for problem in found):
+        return
+    if (plan := value_at(options, "train", "progressive")) is not None:
+        sizes = {name: plan.get(name) for name in PLAN}
+        missing = [name for name, value in sizes.items() if value is None]
+        for name in missing:
+            yield Problem(("train", "progressive", name), "is missing; each stage needs one")
+        if not missing:
+            scale = options.get("scale")
+            for name, text in plan_problems(**sizes, scale=scale if isinstance(scale, int) else 1):
+                yield Problem(("train", "progressive", name), text)

@@ -1,0 +1,174 @@
+"""Checkpoints that a run can go on from as if nothing had happened."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
+
+from ..options import Options
+from ..storage import save_whole
+from .validation import ValidatingModel
+
+RECIPE = ("optim_g", "scheduler", "warmup_iter")  # the blocks of `train` that a training state belongs to
+
+
+class SavingModel(ValidatingModel):
+    """A model whose net_g_N.pth and N.state are whole or not there, and hold all that the next step needs.
+
+    `run_state` is what the pipeline wants kept in the training state beside the model's own.
+    """
+
+    scaler: torch.amp.GradScaler
+    skipped: int
+    skipped_in_row: int
+
+    def __init__(self, opt: Options):
+        self.run_state: dict[str, Any] = {}
+        self.last_saved: int | None = None
+        super().__init__(opt)
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Write net_g_N.pth, then N.state, which tells that both are there.
+
+        current_iter: -1 for net_g_latest.pth, without a training state.  Where that fails, as on a full disk,
+        the log says so, earlier checkpoints are intact and training goes on.
+        """
+        try:
+            super().save(epoch, current_iter)
+        except OSError as error:
+            get_root_logger().error(
+                f"The checkpoint of iteration {current_iter} could not be saved: {error.strerror or error}; "
+                "earlier ones are intact, training goes on"
+            )
+            self._remove_halves()
+            return
+        if current_iter != -1:
+            self.last_saved = current_iter
+            self._prune()
+
+    @master_only
+    def save_network(self, net, net_label, current_iter, param_key="params") -> None:
+        # BasicSR's tries three times, leaves a torn file behind and goes on
+        nets = net if isinstance(net, list) else [net]
+        keys = param_key if isinstance(param_key, list) else [param_key]
+        content = {key: _on_cpu(self.get_bare_model(n)) for key, n in zip(keys, nets, strict=True)}
+        name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
+        self.written = {name: save_whole(content, Path(self.opt["path"]["models"], name))}
+
+    @master_only
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        if current_iter != -1:
+            state = self.training_state() | {"epoch": epoch, "iter": current_iter, "files": self.written}
+            save_whole(state, Path(self.opt["path"]["training_states"], f"{current_iter}.state"))
+
+    def training_state(self) -> dict[str, Any]:
+        """What the next step needs beside the weights and their average, which net_g_N.pth holds."""
+        return self.run_state | {
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "scaler": self.scaler.state_dict(),
+            "skipped": [self.skipped, self.skipped_in_row],
+            "best": getattr(self, "best_metric_results", {}),
+            "recipe": self._recipe(),
+        }
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Go on from a training state, BasicSR's own included.
+
+        Where `train:optim_g` or `train:scheduler` have changed since, they hold as if they had from the
+        start; BasicSR would silently keep what the state brings.
+        """
+        if resume_state.get("recipe", self._recipe()) == self._recipe():
+            super().resume_training(resume_state)
+        else:
+            self._resume_with_another_recipe(resume_state)
+        self.scaler.load_state_dict(resume_state.get("scaler") or {})
+        self.skipped, self.skipped_in_row = resume_state.get("skipped", (0, 0))
+        if resume_state.get("best"):
+            self.best_metric_results = resume_state["best"]
+        self.last_saved = resume_state["iter"]
+
+    def last_good(self) -> str:
+        """Where to go back to, in words."""
+        if self.last_saved is None:
+            return "no checkpoint has been saved yet"
+        return f"the last checkpoint is {self.opt['path']['training_states']}/{self.last_saved}.state"
+
+    def _resume_with_another_recipe(self, state: dict[str, Any]) -> None:
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            fresh = optimizer.state_dict()["param_groups"]
+            if [len(group["params"]) for group in fresh] != [len(g["params"]) for g in saved["param_groups"]]:
+                raise ValueError("train:optim_g:no_decay has changed, and with it the groups of parameters")
+            optimizer.load_state_dict({"state": saved["state"], "param_groups": fresh})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that no optimizer steps meanwhile
+            for iteration in range(1, state["iter"] + 1):
+                self.update_learning_rate(iteration, self.opt["train"].get("warmup_iter", -1))
+        rates = ", ".join(f"{rate:.3e}" for rate in self.get_current_learning_rate())
+        get_root_logger().info(
+            f"train:optim_g or train:scheduler differ from those of the training state and hold from now on: "
+            f"learning rate {rates}"
+        )
+
+    def _recipe(self) -> str:
+        return json.dumps({key: self.opt["train"].get(key) for key in RECIPE}, sort_keys=True, default=str)
+
+    def _update_best_metric_result(self, dataset_name, metric, val, current_iter) -> None:
+        super()._update_best_metric_result(dataset_name, metric, val, current_iter)
+        if self.is_train and (dataset_name, metric) == self._deciding():
+            self.is_best = self.best_metric_results[dataset_name][metric]["iter"] == current_iter
+
+    def validation(self, dataloader, current_iter, tb_logger, save_img=False) -> None:
+        """ValidatingModel's; the weights that are best so far are kept as net_g_best.pth.
+
+        The first metric of the first validation set decides.
+        """
+        self.is_best = False
+        super().validation(dataloader, current_iter, tb_logger, save_img)
+        if self.is_best:
+            try:
+                self.save_networks("best")
+            except OSError as error:
+                get_root_logger().error(f"net_g_best.pth could not be saved: {error.strerror or error}")
+
+    def save_networks(self, name: int | str) -> None:
+        """Write net_g_NAME.pth: the weights and, where there is one, their average."""
+        nets = {"params": self.net_g}
+        if hasattr(self, "net_g_ema"):
+            nets["params_ema"] = self.net_g_ema
+        self.save_network(list(nets.values()), "net_g", name, param_key=list(nets))
+
+    def _deciding(self) -> tuple[str, str]:
+        """The dataset and the metric that tell which weights are best."""
+        blocks = (block for block in self.opt["datasets"].values() if block["phase"] == "val")
+        return next(blocks)["name"], next(iter(self.opt["val"]["metrics"]))
+
+    @master_only
+    def _remove_halves(self) -> None:
+        """Weights whose training state could not be written take room that the next checkpoint needs."""
+        folders = self.opt["path"]
+        for name in getattr(self, "written", {}):
+            iteration = name.removeprefix("net_g_").removesuffix(".pth")
+            if iteration.isdigit() and not Path(folders["training_states"], f"{iteration}.state").exists():
+                Path(folders["models"], name).unlink(missing_ok=True)
+
+    @master_only
+    def _prune(self) -> None:
+        """Remove all but the newest `logger:keep_last` checkpoints, the training state first."""
+        if not (keep := self.opt["logger"].get("keep_last")):
+            return
+        folders = self.opt["path"]
+        states = [f for f in Path(folders["training_states"]).glob("*.state") if f.stem.isdigit()]
+        for state in sorted(states, key=lambda file: int(file.stem))[:-keep]:
+            state.unlink(missing_ok=True)
+            Path(folders["models"], f"net_g_{state.stem}.pth").unlink(missing_ok=True)
+
+
+def _on_cpu(net: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu() for name, value in net.state_dict().items()}

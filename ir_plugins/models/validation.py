@@ -1,0 +1,160 @@
+"""Restoring and measuring whole datasets, shared between the ranks."""
+
+from collections.abc import Iterator
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from basicsr.metrics import calculate_metric
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger, tensor2img
+
+from ..distributed import gathered
+from ..ops.padding import pad_to_multiple
+from ..randomness import kept_random_state
+from ..storage import written_whole
+from .samples import Sample, strip
+
+SHOWN = 3  # pictures of each dataset that are kept to look at
+
+
+class ValidatingModel(SRModel):
+    """SRModel with a validation of its own.
+
+    BasicSR's runs on one rank while the others wait, which ends in a timeout, and on the wrapped network,
+    which ends in a deadlock; it has no way to measure before rounding, or to keep a picture.
+    """
+
+    metric_results: dict[str, float]
+    best_metric_results: dict[str, dict[str, dict[str, Any]]]
+
+    def validation(self, dataloader, current_iter, tb_logger, save_img=False) -> None:
+        """Restore every picture of a dataset, measure it, log the means, and save pictures if asked to.
+
+        Each rank takes every `world_size`-th picture.  All of them end with the same `metric_results`, to the
+        last digit what one process finds, and the same `samples` of this dataset.
+        """
+        dataset = dataloader.dataset.opt["name"]
+        with kept_random_state():
+            found = list(self._restored(dataloader, current_iter, save_img))
+        found = sorted((row for rows in gathered(found) for row in rows), key=itemgetter(0))
+        self.samples = {
+            **getattr(self, "samples", {}),
+            dataset: [sample for _, _, sample in found if sample is not None],
+        }
+        if self.opt["val"].get("metrics"):
+            self.metric_results = {
+                # summed in the order of the pictures, whoever measured them
+                name: sum(values[name] for _, values, _ in found) / len(found)
+                for name in self.opt["val"]["metrics"]
+            }
+            self._initialize_best_metric_results(dataset)
+            for name, value in self.metric_results.items():
+                self._update_best_metric_result(dataset, name, value, current_iter)
+            if self.opt["rank"] == 0:
+                self._log_validation_metric_values(current_iter, dataset, tb_logger)
+        if tb_logger and self.is_train:
+            for sample in self.samples[dataset]:
+                tag = f"{dataset}/{sample.name}"
+                tb_logger.add_image(tag, strip(sample), current_iter, dataformats="HWC")
+
+    def _restored(self, dataloader, current_iter, save_img) -> Iterator[tuple[int, dict, Sample | None]]:
+        """Of each of this rank's pictures its place, its measures, and what is kept to look at."""
+        rank, world_size = self.opt["rank"], self.opt.get("world_size", 1)
+        dataset, name = dataloader.dataset, dataloader.dataset.opt["name"]
+        if world_size > 1:
+            mine = Subset(dataset, range(rank, len(dataset), world_size))
+            dataloader = DataLoader(mine, batch_size=1, pin_memory=dataloader.pin_memory)
+        bar = tqdm(total=len(dataloader), unit="image", disable=rank > 0 or not self.opt["val"].get("pbar"))
+        for index, data in zip(range(rank, len(dataset), world_size), dataloader, strict=True):
+            self.feed_data(data)
+            self.test()
+            visuals = self.get_current_visuals()
+            # memory for the next picture, which may be larger
+            for key in {"lq", "gt", "output"} & set(vars(self)):
+                delattr(self, key)
+            title = Path(data["lq_path"][0]).stem
+            if save_img:
+                self._save_picture(self.as_picture(visuals["result"]), name, title, current_iter)
+            measured = self.measured(visuals)
+            metrics = self.opt["val"].get("metrics") or {}
+            values = {key: float(calculate_metric(measured, block)) for key, block in metrics.items()}
+            yield index, values, _sample(name, title, visuals) if index < SHOWN else None
+            bar.set_description(f"Test {title}", refresh=False)
+            bar.update()
+        bar.close()
+
+    def as_picture(self, output: Tensor) -> np.ndarray:
+        """What is saved of an output (1, C, H, W) in [0, 1]: (H, W, C), BGR, or (H, W), uint8."""
+        return tensor2img([output])
+
+    def measured(self, visuals: dict[str, Tensor]) -> dict[str, np.ndarray]:
+        """What metrics get: the result as `img` and, where there is one, GT as `img2`."""
+        kinds = {"img": "result", "img2": "gt"}
+        return {key: self.as_picture(visuals[kind]) for key, kind in kinds.items() if kind in visuals}
+
+    def test(self) -> None:
+        """Restore `self.lq` (B, C, H, W) as `self.output` (B, C, sH, sW), by the EMA weights where there are
+        any.
+
+        It is padded by reflection to multiples of `val:window_size`, of which our nets have no need.  Where
+        that key is missing, a net of BasicSR that works in windows gets whole ones.
+        """
+        # the bare net: a wrapped one would wait for the other ranks
+        net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
+        was_training = net.training
+        net.eval()
+        h, w = self.lq.shape[-2:]
+        padded = pad_to_multiple(self.lq, self.opt["val"].get("window_size") or _window_of(net))
+        with torch.inference_mode():
+            output = net.forward(padded)  # not compiled, which would begin anew with every size
+        scale = output.shape[-1] // padded.shape[-1]
+        self.output = output[..., : h * scale, : w * scale]
+        net.train(was_training)
+
+    def _save_picture(self, picture: np.ndarray, dataset: str, name: str, current_iter) -> None:
+        folder = Path(self.opt["path"]["visualization"])
+        if self.is_train:
+            path = folder / name / f"{name}_{current_iter}.png"
+        else:
+            path = folder / dataset / f"{name}_{self.opt['val'].get('suffix') or self.opt['name']}.png"
+        try:
+            with written_whole(path, durable=False) as file:
+                file.write(cv2.imencode(".png", picture)[1].tobytes())
+        except OSError as error:
+            if not self.is_train:
+                raise
+            get_root_logger().warning(f"{path}: not saved: {error.strerror}; training goes on")
+
+    def _log_validation_metric_values(self, current_iter, dataset_name, tb_logger) -> None:
+        if self.is_train:
+            super()._log_validation_metric_values(current_iter, dataset_name, tb_logger)
+            return
+        # a test has one result: BasicSR would call it the best, at an iteration that is the run's name
+        values = "".join(f"\t # {metric}: {value:.4f}\n" for metric, value in self.metric_results.items())
+        get_root_logger().info(f"Test {dataset_name}\n{values}")
+
+
+def _sample(dataset: str, name: str, visuals: dict[str, Tensor]) -> Sample:
+    def picture(tensor: Tensor) -> np.ndarray:
+        pixels = tensor2img([tensor[:, :3]], rgb2bgr=False)  # the first view of a pair
+        return pixels if pixels.ndim == 3 else pixels[..., None]
+
+    gt = visuals.get("gt")
+    shown = picture(visuals["lq"]), picture(visuals["result"])
+    return Sample(dataset, name, *shown, None if gt is None else picture(gt))
+
+
+def _window_of(net: nn.Module) -> int:
+    """The side of the windows of a net of BasicSR, which does not pad by itself; else 1."""
+    if not type(net).__module__.startswith("basicsr."):
+        return 1
+    windows = (getattr(module, "window_size", None) for module in net.modules())
+    return next((window for window in windows if isinstance(window, int)), 1)

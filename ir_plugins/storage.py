@@ -1,0 +1,95 @@
+"""Files that are whole or not there, and telling whether one still is what was written."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+
+@contextmanager
+def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """A file to write to, which becomes `path` once the block ends; an error leaves what was there before.
+
+    durable: also after a power cut.  Raises OSError where the disk is full or the folder cannot be made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(part, path)
+        if durable:
+            _sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def save_whole(content: Any, path: str | Path) -> str:
+    """torch.save, whole and durable.  Returns the SHA-256 of the file; raises OSError."""
+    with written_whole(path) as file:
+        hashing = _Hashing(file)
+        try:
+            torch.save(content, hashing)
+        except RuntimeError as error:  # torch's writer hides what the file said
+            raise hashing.error or OSError(str(error)) from error
+    return hashing.digest.hexdigest()
+
+
+def is_intact(path: str | Path, digest: str | None = None) -> bool:
+    """Whether a file of torch.save is all there and, with a SHA-256, the very one that had it.
+
+    torch writes a checksum of every record, but does not look at it when it reads.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = archive.testzip() is None
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, EOFError):
+        return False
+    return whole and (digest is None or digest == _digest(path))
+
+
+class _Hashing:
+    """A binary file that hashes what goes through it, and remembers why a write failed."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.digest = file, hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            count = self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+        self.digest.update(data)
+        return count
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _digest(path: str | Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # where folders cannot be opened, as on Windows
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
