@@ -7,7 +7,7 @@ import torch
 
 from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info
-from basicsr.utils.registry import MODEL_REGISTRY
+from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 
 from . import schema
 from .checkpoints import check_fits, read_weights
@@ -42,6 +42,8 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
             raise UserError(f"{arguments.opt}: datasets: nothing to test on; add a block test_1 or val")
     _check_devices(options, arguments.launcher)
     check_weights(options, arguments.opt)
+    if is_train:
+        _fetch_losses(options["train"], arguments.opt)
     counts = {phase: check_dataset(f"datasets:{phase}", data) for phase, data in options["datasets"].items()}
 
     options["dist"] = arguments.launcher != "none"
@@ -84,6 +86,18 @@ def _check_devices(options: Options, launcher: str) -> None:
     if (wanted > there) if launcher == "none" else (wanted > 0 and there == 0):
         found = f"only {there} visible" if there else "no GPU is visible"
         raise UserError(f"num_gpu: {wanted}, but {found}; use --force_yml num_gpu={there} or num_gpu=auto")
+
+
+def _fetch_losses(train: Options, path: str) -> None:
+    """Build once the losses that fetch weights: without them a run would fail after its folders are made."""
+    losses = schema.entries(LOSS_REGISTRY)
+    for key, block in train.items():
+        kind = losses.get(str(block.get("type"))) if key.endswith("_opt") and block else None
+        if getattr(kind, "fetches_weights", False):
+            try:
+                kind(**{name: value for name, value in block.items() if name != "type"})
+            except ValueError as error:  # a UserError is one
+                raise UserError(f"{path}: train:{key}: {error}") from error
 
 
 def check_weights(options: Options, path: str) -> None:
