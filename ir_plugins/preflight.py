@@ -12,7 +12,7 @@ from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 from . import schema
 from .checkpoints import check_fits, read_weights
 from .data.checks import check_dataset
-from .distributed import has_restarted, start
+from .distributed import gathered, has_restarted, start
 from .errors import UserError
 from .options import Options, complete, read_options
 from .problems import registered, value_at
@@ -52,6 +52,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     options["rank"], options["world_size"] = get_dist_info()
     if is_train and counts["train"] is not None:
         _check_batch(options, counts["train"])
+    options["manual_seed"] = gathered(options["manual_seed"])[0]  # where each has drawn its own
     set_random_seed(options["manual_seed"] + options["rank"])
     return options
 

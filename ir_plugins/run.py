@@ -123,6 +123,7 @@ class Run:
         """Write a checkpoint of this iteration."""
         self.model.run_state = {
             "place": list(self.place),
+            "seed": self.opt["manual_seed"],
             "history": self.history,
             "random": gathered(random_state()),
         }

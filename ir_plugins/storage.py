@@ -39,7 +39,7 @@ def save_whole(content: Any, path: str | Path) -> str:
     with written_whole(path) as file:
         hashing = _Hashing(file)
         try:
-            torch.save(content, hashing)
+            torch.save(content, hashing)  # pyright: ignore[reportArgumentType]  (it asks for no more than write)
         except RuntimeError as error:  # torch's writer hides what the file said
             raise hashing.error or OSError(str(error)) from error
     return hashing.digest.hexdigest()

@@ -38,6 +38,8 @@ def train(arguments: Namespace) -> None:
     opt = prepare(arguments, is_train=True)
     try:
         state, notes = find_state(opt)
+        if state and "seed" in state and opt.get("draws_seed"):
+            opt["manual_seed"] = state["seed"]
         if state is None:
             _refuse_to_archive_weights(opt)
         with _locked(opt):

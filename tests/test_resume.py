@@ -305,3 +305,13 @@ def test_a_file_larger_than_may_be_written(option_file):
     root = Path("experiments/limited")
     assert not list((root / "training_states").iterdir()) and not list((root / "models").iterdir())
     assert "File too large; earlier ones are intact" in next(root.glob("train_*.log")).read_text()
+
+
+def test_a_seed_that_was_drawn_holds_for_the_whole_run(option_file):
+    options = yaml.safe_load(Path("o.yml").read_text())
+    del options["manual_seed"]
+    Path("o.yml").write_text(yaml.safe_dump(options))
+    assert short("drawn", "train:total_iter=10") == 0
+    seed = torch.load("experiments/drawn/training_states/10.state", weights_only=True)["seed"]
+    assert short("whole", f"manual_seed={seed}") == 0
+    assert short("drawn") == 0 and same("whole", "drawn")

@@ -50,16 +50,15 @@ class RestorationModel(SavingModel):
 
     def __init__(self, opt: Options):
         train = opt.get("train") or {}
-        self.format = FORMATS.get(train.get("precision"))
+        self.format = FORMATS.get(train.get("precision", ""))
         self.accumulate: int = train.get("accumulate") or 1
         self.memory = torch.channels_last if train.get("channels_last") else torch.preserve_format
         self.skipped = self.skipped_in_row = 0
         super().__init__(opt)
 
-    # -- building ------------------------------------------------------------
-
     def model_to_device(self, net: nn.Module) -> nn.Module:
-        net = net.to(self.device, memory_format=self.memory)
+        net = net.to(self.device)
+        net.to(memory_format=self.memory)  # pyright: ignore[reportCallIssue]
         if self.is_train and self.opt["train"].get("compile"):
             net.compile()  # in place: its parameters keep their names
         if self.opt["dist"] and self.device.type == "cpu":
@@ -107,8 +106,6 @@ class RestorationModel(SavingModel):
         net = self.get_bare_model(net)
         count = sum(p.numel() for p in net.parameters())
         get_root_logger().info(f"Network: {type(net).__name__}, with parameters: {count:,d}")
-
-    # -- training ------------------------------------------------------------
 
     def feed_data(self, data: dict[str, Any]) -> None:
         super().feed_data(data)

@@ -53,7 +53,7 @@ class SavingModel(ValidatingModel):
             self._prune()
 
     @master_only
-    def save_network(self, net, net_label, current_iter, param_key="params") -> None:
+    def save_network(self, net, net_label, current_iter, param_key: str | list[str] = "params") -> None:
         # BasicSR's tries three times, leaves a torn file behind and goes on
         nets = net if isinstance(net, list) else [net]
         keys = param_key if isinstance(param_key, list) else [param_key]
@@ -145,7 +145,7 @@ class SavingModel(ValidatingModel):
         nets = {"params": self.net_g}
         if hasattr(self, "net_g_ema"):
             nets["params_ema"] = self.net_g_ema
-        self.save_network(list(nets.values()), "net_g", name, param_key=list(nets))
+        self.save_network([*nets.values()], "net_g", name, [*nets])
 
     def _deciding(self) -> tuple[str, str]:
         """The dataset and the metric that tell which weights are best."""

@@ -93,7 +93,7 @@ class ValidatingModel(SRModel):
 
     def as_picture(self, output: Tensor) -> np.ndarray:
         """What is saved of an output (1, C, H, W) in [0, 1]: (H, W, C), BGR, or (H, W), uint8."""
-        return tensor2img([output])
+        return np.asarray(tensor2img([output]))
 
     def measured(self, visuals: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """What metrics get: the result as `img` and, where there is one, GT as `img2`."""
@@ -145,7 +145,7 @@ class ValidatingModel(SRModel):
 
 def _sample(dataset: str, name: str, visuals: dict[str, Tensor]) -> Sample:
     def picture(tensor: Tensor) -> np.ndarray:
-        pixels = tensor2img([tensor[:, :3]], rgb2bgr=False)  # the first view of a pair
+        pixels = np.asarray(tensor2img([tensor[:, :3]], rgb2bgr=False))  # the first view of a pair
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     gt = visuals.get("gt")
