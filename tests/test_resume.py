@@ -51,6 +51,7 @@ def option_file(tiny):
     options = tiny_options()
     options["train"] |= {"total_iter": TOTAL, "scheduler": {"type": "MultiStepLR", "milestones": [17, 59]}}
     options["val"] |= {"val_freq": 10, "save_img": False}
+    options["val"]["metrics"]["psnr"]["better"] = "lower"  # the first is best: a resumed run must know
     options["logger"] |= {"save_checkpoint_freq": 7, "keep_last": 3, "use_tb_logger": False}
     Path("o.yml").write_text(yaml.safe_dump(options))
 
