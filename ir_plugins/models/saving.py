@@ -88,7 +88,8 @@ class SavingModel(ValidatingModel):
             super().resume_training(resume_state)
         else:
             self._resume_with_another_recipe(resume_state)
-        self.scaler.load_state_dict(resume_state.get("scaler") or {})
+        if resume_state.get("scaler"):  # none where the run was not in fp16 before
+            self.scaler.load_state_dict(resume_state["scaler"])
         self.skipped, self.skipped_in_row = resume_state.get("skipped", (0, 0))
         if resume_state.get("best"):
             self.best_metric_results = resume_state["best"]
