@@ -76,7 +76,12 @@ class RestorationModel(SavingModel):
         self.criteria = {name: criterion for name, criterion in usual.items() if criterion is not None}
         for key, block in train.items():
             if key.endswith("_opt") and key not in ("pixel_opt", "perceptual_opt") and block:
-                self.criteria[f"l_{key.removesuffix('_opt')}"] = build_loss(block).to(self.device)
+                name = f"l_{key.removesuffix('_opt')}"
+                if name in ("l_pix", "l_percep", "l_style"):
+                    raise UserError(
+                        f"train:{key}: its loss would be logged as {name}, as another is; rename it"
+                    )
+                self.criteria[name] = build_loss(block).to(self.device)
         if hasattr(self, "net_g_ema"):
             self.net_g_ema.to(memory_format=self.memory)
 
