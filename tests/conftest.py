@@ -68,5 +68,7 @@ def messages(fresh_logger) -> Iterator[list[str]]:
     logger, handler = get_root_logger(), logging.Handler()
     handler.emit = lambda record: told.append(f"{record.levelname} {record.getMessage()}")
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)  # as a log file does
     yield told
+    logger.setLevel(logging.NOTSET)
     logger.removeHandler(handler)
