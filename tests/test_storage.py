@@ -21,9 +21,6 @@ def listed(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# -- written_whole -----------------------------------------------------------------
-
-
 @pytest.mark.parametrize("durable", [True, False])
 def test_a_file_is_replaced_only_when_it_is_whole(tmp_path, durable):
     path = tmp_path / "a"
@@ -73,9 +70,6 @@ def test_two_processes_do_not_share_a_part(tmp_path, monkeypatch):
             second.write(b"second")
         first.write(b"first")
     assert (tmp_path / "a").read_bytes() == b"first" and listed(tmp_path) == ["a"]
-
-
-# -- save_whole --------------------------------------------------------------------
 
 
 def test_the_digest_is_that_of_the_file(saved):
@@ -130,9 +124,6 @@ def test_what_cannot_be_pickled_is_no_trouble_of_the_disk(tmp_path):
     with pytest.raises(Exception, match="pickle") as error:
         save_whole({"function": lambda: 0}, tmp_path / "a.pth")
     assert not isinstance(error.value, OSError) and listed(tmp_path) == []
-
-
-# -- is_intact ---------------------------------------------------------------------
 
 
 def test_what_was_written_is_intact(saved):

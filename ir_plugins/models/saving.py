@@ -42,15 +42,16 @@ class SavingModel(ValidatingModel):
         try:
             super().save(epoch, current_iter)
         except OSError as error:
+            what = "net_g_latest.pth" if current_iter == -1 else f"The checkpoint of iteration {current_iter}"
+            why = error.strerror or error
             get_root_logger().error(
-                f"The checkpoint of iteration {current_iter} could not be saved: {error.strerror or error}; "
-                "earlier ones are intact, training goes on"
+                f"{what} could not be saved: {why}; earlier ones are intact, the run goes on"
             )
             self._remove_halves()
             return
         if current_iter != -1:
             self.last_saved = current_iter
-            self._prune()
+            self._prune(current_iter)
 
     @master_only
     def save_network(self, net, net_label, current_iter, param_key: str | list[str] = "params") -> None:
@@ -123,23 +124,28 @@ class SavingModel(ValidatingModel):
     def _recipe(self) -> str:
         return json.dumps({key: self.opt["train"].get(key) for key in RECIPE}, sort_keys=True, default=str)
 
-    def _update_best_metric_result(self, dataset_name, metric, val, current_iter) -> None:
-        super()._update_best_metric_result(dataset_name, metric, val, current_iter)
-        if self.is_train and (dataset_name, metric) == self._deciding():
-            self.is_best = self.best_metric_results[dataset_name][metric]["iter"] == current_iter
+    def _initialize_best_metric_results(self, dataset_name: str) -> None:
+        # those of a training state may be of other metrics than are asked for now
+        known = getattr(self, "best_metric_results", {}).pop(dataset_name, {})
+        super()._initialize_best_metric_results(dataset_name)
+        for metric, fresh in self.best_metric_results[dataset_name].items():
+            if known.get(metric, fresh)["better"] == fresh["better"]:
+                fresh.update(known.get(metric, {}))
 
-    def validation(self, dataloader, current_iter, tb_logger, save_img=False) -> None:
-        """ValidatingModel's; the weights that are best so far are kept as net_g_best.pth.
+    def _update_best_metric_result(self, dataset_name, metric, val, current_iter) -> None:
+        """BasicSR's; the weights that are best so far are kept as net_g_best.pth.
 
         The first metric of the first validation set decides.
         """
-        self.is_best = False
-        super().validation(dataloader, current_iter, tb_logger, save_img)
-        if self.is_best:
+        record = self.best_metric_results[dataset_name][metric]
+        before = dict(record)
+        super()._update_best_metric_result(dataset_name, metric, val, current_iter)
+        if self.is_train and (dataset_name, metric) == self._deciding() and record["iter"] == current_iter:
             try:
                 self.save_networks("best")
             except OSError as error:
                 get_root_logger().error(f"net_g_best.pth could not be saved: {error.strerror or error}")
+                record.update(before)  # of the weights that the file still holds
 
     def save_networks(self, name: int | str) -> None:
         """Write net_g_NAME.pth: the weights and, where there is one, their average."""
@@ -163,12 +169,16 @@ class SavingModel(ValidatingModel):
                 Path(folders["models"], name).unlink(missing_ok=True)
 
     @master_only
-    def _prune(self) -> None:
-        """Remove all but the newest `logger:keep_last` checkpoints, the training state first."""
+    def _prune(self, current_iter: int) -> None:
+        """Remove all but the newest `logger:keep_last` checkpoints, the training state first.
+
+        Those ahead are of a run that this one has gone back from.
+        """
         if not (keep := self.opt["logger"].get("keep_last")):
             return
         folders = self.opt["path"]
         states = [f for f in Path(folders["training_states"]).glob("*.state") if f.stem.isdigit()]
+        states = [state for state in states if int(state.stem) <= current_iter]
         for state in sorted(states, key=lambda file: int(file.stem))[:-keep]:
             state.unlink(missing_ok=True)
             Path(folders["models"], f"net_g_{state.stem}.pth").unlink(missing_ok=True)

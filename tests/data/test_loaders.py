@@ -136,8 +136,8 @@ def test_what_is_ahead_is_told(messages):
     train_loader(options(data={"dataset_enlarge_ratio": 1.5}, train={"total_iter": 11}), None)
     for line in (
         "Number of train images: 5",
-        "Require iter number per epoch: 3",
-        "Total epochs: 4; iters: 11.",
+        "Require iter number per epoch: 4",
+        "Total epochs: 3; iters: 11.",
     ):
         assert f"\t{line}" in messages[-1]
 

@@ -15,8 +15,6 @@ from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepResta
 pytestmark = pytest.mark.usefixtures("small")
 
 
-# -- losses ----------------------------------------------------------------------
-
 PAIR = {"type": "Pair", "first": 0.5, "second": 0.25}
 LOSSES = {
     "one": ({}, ["l_pix"]),
@@ -64,9 +62,6 @@ def test_losses_are_added_and_logged_by_name(case):
 def test_no_loss_hides_another_one():
     with pytest.raises(UserError, match="train:pix_opt: its loss would be logged as l_pix, as another is"):
         small_model(pix_opt={"type": "MSELoss"})
-
-
-# -- optimizers ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(set(schema.optimizers()) - {"LBFGS", "SparseAdam", "Muon"}))
@@ -123,8 +118,6 @@ def test_what_is_spared_does_not_decay():
         )
         assert not torch.equal(free[name], all_decay[name])
 
-
-# -- learning rates ----------------------------------------------------------------
 
 SCHEDULES = {
     "MultiStepLR": ({"milestones": [3, 5], "gamma": 0.5}, MultiStepRestartLR),
@@ -185,9 +178,6 @@ def test_the_rate_warms_up_linearly_and_then_follows_the_schedule():
     assert rates(model) == pytest.approx([0.1 / 4, 0.2 / 4, 0.3 / 4, *cosine[3:]])
 
 
-# -- clipping ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("limit", [0.01, 1e3, None])
 def test_gradients_are_clipped_to_their_common_norm(limit):
     model, free = small_model(grad_clip=limit), small_model()
@@ -206,9 +196,6 @@ def test_under_fp16_the_gradients_themselves_are_clipped():
     train_on(model, batches(1))
     norm = torch.cat([p.grad.flatten() for p in model.net_g.parameters()]).norm()
     assert norm.item() == pytest.approx(0.01, rel=1e-3)
-
-
-# -- the average -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("decay", [0.9, 0.3])
@@ -233,9 +220,6 @@ def test_without_decay_the_average_is_a_copy():
     assert largest_difference(model.net_g_ema.state_dict(), model.net_g.state_dict()) > 0
     model.model_ema(0)
     assert largest_difference(model.net_g_ema.state_dict(), model.net_g.state_dict()) == 0
-
-
-# -- mixup, memory, compilation ----------------------------------------------------
 
 
 def test_mixup_blends_what_the_network_sees(monkeypatch):

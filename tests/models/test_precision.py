@@ -16,9 +16,6 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-# -- number formats ------------------------------------------------------------
-
-
 @pytest.mark.parametrize("precision", FORMATS)
 def test_the_forward_pass_alone_runs_in_that_format(precision, monkeypatch):
     model, seen = small_model(precision=precision, ema_decay=0.5), []
@@ -84,9 +81,6 @@ def test_an_overflowing_gradient_lowers_the_scale_and_nothing_else(messages):
     assert any("Iteration 2: the gradient is not finite; step skipped" in text for text in messages)
     train_on(model, batches(40), first=3)  # until the scale fits again
     assert not same(content(model), before) and model.skipped_in_row == 0
-
-
-# -- what is not finite ----------------------------------------------------------
 
 
 def broken(kind):
