@@ -85,6 +85,10 @@ class SavingModel(ValidatingModel):
         Where `train:optim_g` or `train:scheduler` have changed since, they hold as if they had from the
         start; BasicSR would silently keep what the state brings.
         """
+        for optimizer, saved in zip(self.optimizers, resume_state["optimizers"], strict=False):
+            for mine, theirs in zip(optimizer.param_groups, saved["param_groups"], strict=False):
+                # BasicSR's is not fused, and GradScaler goes by how the optimizer was built
+                theirs |= {key: mine[key] for key in ("fused", "foreach") if key in mine}
         if resume_state.get("recipe", self._recipe()) == self._recipe():
             super().resume_training(resume_state)
         else:
@@ -103,13 +107,15 @@ class SavingModel(ValidatingModel):
         return f"the last checkpoint is {self.opt['path']['training_states']}/{self.last_saved}.state"
 
     def _resume_with_another_recipe(self, state: dict[str, Any]) -> None:
-        before, now = (json.loads(recipe)["optim_g"]["type"] for recipe in (state["recipe"], self._recipe()))
-        if before != now:
-            raise ValueError(f"train:optim_g:type was {before}; begin a new run with the weights")
+        before, now = (json.loads(recipe)["optim_g"] for recipe in (state["recipe"], self._recipe()))
+        if before["type"] != now["type"]:
+            raise ValueError(f"train:optim_g:type was {before['type']}; begin a new run with the weights")
+        if before.get("no_decay") != now.get("no_decay"):
+            raise ValueError("train:optim_g:no_decay has changed, and with it the groups of parameters")
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             fresh = optimizer.state_dict()["param_groups"]
             if [len(group["params"]) for group in fresh] != [len(g["params"]) for g in saved["param_groups"]]:
-                raise ValueError("train:optim_g:no_decay has changed, and with it the groups of parameters")
+                raise ValueError("it is of a network with other parameters")
             optimizer.load_state_dict({"state": saved["state"], "param_groups": fresh})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that no optimizer steps meanwhile
