@@ -73,13 +73,12 @@ class ValidatingModel(SRModel):
             mine = Subset(dataset, range(rank, len(dataset), world_size))
             dataloader = DataLoader(mine, batch_size=1, pin_memory=dataloader.pin_memory)
         bar = tqdm(total=len(dataloader), unit="image", disable=rank > 0 or not self.opt["val"].get("pbar"))
+        self._let_go()  # of the training's GT, which would pass for that of a set without any
         for index, data in zip(range(rank, len(dataset), world_size), dataloader, strict=True):
             self.feed_data(data)
             self.test()
             visuals = self.get_current_visuals()
-            # memory for the next picture, which may be larger
-            for key in {"lq", "gt", "output"} & set(vars(self)):
-                delattr(self, key)
+            self._let_go()  # the next picture may be larger
             title = Path(data["lq_path"][0]).stem
             if save_img:
                 self._save_picture(self.as_picture(visuals["result"]), name, title, current_iter)
@@ -90,6 +89,11 @@ class ValidatingModel(SRModel):
             bar.set_description(f"Test {title}", refresh=False)
             bar.update()
         bar.close()
+
+    def _let_go(self) -> None:
+        """Free what has been restored."""
+        for key in {"lq", "gt", "output"} & set(vars(self)):
+            delattr(self, key)
 
     def as_picture(self, output: Tensor) -> np.ndarray:
         """What is saved of an output (1, C, H, W) in [0, 1]: (H, W, C), BGR, or (H, W), uint8."""
