@@ -17,13 +17,14 @@ from uuid import uuid4
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore, rendezvous  # pyright: ignore
 
 from .errors import Stopped, UserError
 
 # a rank may be busy that long (saving, reading a picture from a cold disk) before the others give up
 TIMEOUT = datetime.timedelta(minutes=30)
 
-_store: dist.Store | None = None  # where these ranks met
+_store: Store | None = None  # where these ranks met
 
 
 def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
@@ -45,7 +46,7 @@ def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
         torch.cuda.set_device(_own_gpu(launcher))
     # both: tensors on GPUs go by NCCL, what is said about the run by gloo, which does not wait for a GPU
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    store, rank, world_size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    store, rank, world_size = next(rendezvous("env://", timeout=TIMEOUT))
     global _store
     _store = _of_this_start(store, rank, world_size)
     dist.init_process_group(backend, store=_store, rank=rank, world_size=world_size, timeout=TIMEOUT)
@@ -157,7 +158,7 @@ def _fails_first() -> bool:
         return False
 
 
-def _of_this_start(store: dist.Store, rank: int, world_size: int) -> dist.Store:
+def _of_this_start(store: Store, rank: int, world_size: int) -> Store:
     """A part of the store that the ranks of this start share with no other.
 
     torchrun (2.13) keeps its store from restart to restart, and with it the addresses of ranks that are gone;
@@ -168,7 +169,7 @@ def _of_this_start(store: dist.Store, rank: int, world_size: int) -> dist.Store:
         store.set(f"ask/{rank}", own)
         name = store.get(f"answer/{own}").decode()
         store.add(f"met/{name}", 1)
-        return dist.PrefixStore(name, store)
+        return PrefixStore(name, store)
     while store.add(f"met/{own}", 0) < world_size - 1:
         for other in range(1, world_size):
             if store.check([f"ask/{other}"]):  # perhaps left by one that is gone: its answer does no harm
@@ -176,18 +177,18 @@ def _of_this_start(store: dist.Store, rank: int, world_size: int) -> dist.Store:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not all of {world_size} ranks came within {TIMEOUT}")
         time.sleep(0.02)
-    return dist.PrefixStore(own, store)
+    return PrefixStore(own, store)
 
 
-def _store_of_torchrun() -> dist.Store:
+def _store_of_torchrun() -> Store:
     """Where the ranks meet, for one that has failed before it joined them."""
-    store = dist.TCPStore(
+    store = TCPStore(
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
         is_master=False,
         timeout=datetime.timedelta(seconds=10),
     )
-    return dist.PrefixStore(f"attempt/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    return PrefixStore(f"attempt/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def _own_gpu(launcher: str) -> int:
