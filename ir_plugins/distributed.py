@@ -150,8 +150,9 @@ def launch() -> str | None:
 
 def _fails_first() -> bool:
     """Whether no other rank has asked this before."""
-    if "RANK" not in os.environ:  # no launcher has started this process, or slurm's not yet
-        return os.environ.get("SLURM_PROCID", "0") == "0"
+    if _store is None and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        # not yet where all can be asked: most likely the same has happened to each
+        return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     try:
         return (_store or _store_of_torchrun()).add("failures", 1) == 1
     except (RuntimeError, ValueError):  # it has gone with the process that held it
