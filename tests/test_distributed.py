@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -456,19 +457,19 @@ def test_more_processes_than_gpus(monkeypatch):
 # -- torchrun itself -----------------------------------------------------------------------------------------
 
 
-def torchrun(*arguments, program=("-m", "ir_plugins"), **options):
-    # port 0: a free one
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        "2",
-        *options.pop("more", []),
-    ]
-    command += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", *program, *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | options
-    with open("torchrun.txt", "w") as file:
+def torchrun(
+    *arguments,
+    program=("-m", "ir_plugins"),
+    more=(),
+    processes=2,
+    endpoint="localhost:0",  # a free port
+    output="torchrun.txt",
+    **names,
+):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), *more]
+    command += ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", *program, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | names
+    with open(output, "w") as file:
         return subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
 
 
@@ -515,7 +516,7 @@ def test_torchrun_starts_killed_ranks_anew_and_they_go_on(tiny, victim):
     process = torchrun(*arguments, program=["disturbed.py"], more=["--max-restarts", "2"], **names)
     assert ended(process) == 0, Path("torchrun.txt").read_text()
     assert Path("disturbed").exists()
-    assert "Resuming training from epoch: 1, iter: 4" in Path("torchrun.txt").read_text()
+    assert "Resuming training from epoch: 0, iter: 4" in Path("torchrun.txt").read_text()
     ranks.train("name=undisturbed", *LONGER)
     assert_same_run("tiny", "undisturbed", 8)
 
@@ -534,3 +535,44 @@ def test_a_signal_to_torchrun_saves_at_one_iteration(tiny):
     assert ranks.run(2, ranks.task(*LONGER, end, auto_resume=True)) == [0, 0]
     ranks.train("name=undisturbed", *LONGER, end)
     assert_same_run("tiny", "undisturbed", last + 3)
+
+
+@pytest.mark.slow
+def test_a_machine_dies_and_comes_back(tiny):
+    """Two agents, each with one rank; the second one and its rank end as by a power cut."""
+    power_cut = "os.kill(os.getppid(), signal.SIGKILL), os.kill(os.getpid(), signal.SIGKILL)"
+    Path("disturbed.py").write_text(
+        DISTURBED.replace('os.kill(os.getpid(), int(os.environ["SIGNAL"]))', power_cut).replace(
+            'os.environ["RANK"] == os.environ["VICTIM"]', '"MORTAL" in os.environ'
+        )
+    )
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        endpoint = f"localhost:{free.getsockname()[1]}"
+    arguments = ["train", "-opt", "tiny.yml", "--launcher", "pytorch", "--force_yml", *LONGER]
+
+    def agent(number, **names):
+        more = ["--nnodes", "2", "--rdzv-id", "7", "--rdzv-conf", f"is_host={int(number == 0)}"]
+        return torchrun(
+            *arguments,
+            program=["disturbed.py"],
+            more=[*more, "--max-restarts", "3"],
+            processes=1,
+            endpoint=endpoint,
+            output=f"agent{number}.txt",
+            TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",
+            **names,
+        )
+
+    agents = [agent(0), agent(1, MORTAL="")]
+    try:
+        assert agents[1].wait(120) == -signal.SIGKILL and Path("disturbed").exists()
+        agents[1] = agent(2)
+        assert [one.wait(200) for one in agents] == [0, 0], Path("agent0.txt").read_text()
+    finally:
+        for one in agents:
+            one.terminate()
+    output = Path("agent0.txt").read_text() + Path("agent2.txt").read_text()
+    assert "Resuming training from epoch: 0, iter: 4" in output
+    ranks.train("name=undisturbed", *LONGER)
+    assert_same_run("tiny", "undisturbed", 8)
