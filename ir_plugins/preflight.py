@@ -12,7 +12,7 @@ from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 from . import schema
 from .checkpoints import check_fits, read_weights
 from .data.checks import check_dataset
-from .distributed import gathered, has_restarted, start
+from .distributed import from_first_rank, gathered, is_first_here, start
 from .errors import UserError
 from .options import Options, complete, read_options
 from .problems import registered, value_at
@@ -32,8 +32,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     """
     options = read_options(arguments.opt, arguments.force_yml)
     schema.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
-    auto_resume = arguments.auto_resume or has_restarted()
-    options = complete(options, is_train=is_train, auto_resume=auto_resume, debug=arguments.debug)
+    options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)
     options = _translated(options)
     if not is_train:
         # the training data plays no part in a test, so a training file serves for testing too
@@ -42,17 +41,21 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
             raise UserError(f"{arguments.opt}: datasets: nothing to test on; add a block test_1 or val")
     _check_devices(options, arguments.launcher)
     check_weights(options, arguments.opt)
-    if is_train:
-        _fetch_losses(options["train"], arguments.opt)
-    counts = {phase: check_dataset(f"datasets:{phase}", data) for phase, data in options["datasets"].items()}
 
     options["dist"] = arguments.launcher != "none"
     if options["dist"]:
-        start(arguments.launcher, (options.get("dist_params") or {}).get("port"))
+        port = (options.get("dist_params") or {}).get("port")
+        start(arguments.launcher, port, on_gpu=options["num_gpu"] != 0)
     options["rank"], options["world_size"] = get_dist_info()
+    options["manual_seed"] = from_first_rank(options["manual_seed"])  # where each has drawn its own
+    counts = {}
+    if is_first_here():  # once on each machine: every picture is looked at, and two would fetch to one file
+        if is_train:
+            _fetch_losses(options["train"], arguments.opt)
+        counts = {phase: check_dataset(f"datasets:{phase}", it) for phase, it in options["datasets"].items()}
+    counts = gathered(counts)[0]
     if is_train and counts["train"] is not None:
         _check_batch(options, counts["train"])
-    options["manual_seed"] = gathered(options["manual_seed"])[0]  # where each has drawn its own
     set_random_seed(options["manual_seed"] + options["rank"])
     return options
 
