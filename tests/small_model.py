@@ -19,11 +19,11 @@ class SmallNet(nn.Module):
         self.first = nn.Conv2d(3, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width) if norm else nn.Identity()
         self.last = nn.Conv2d(width, 12, 3, padding=1)
-        self.gain = nn.Parameter(torch.ones(12, 1, 1))
+        self.gain = nn.Parameter(torch.ones(width, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 3, 2H, 2W)"""
-        return nn.functional.pixel_shuffle(self.last(torch.tanh(self.norm(self.first(x)))) * self.gain, 2)
+        return nn.functional.pixel_shuffle(self.last(torch.tanh(self.norm(self.first(x)) * self.gain)), 2)
 
 
 class Pair(nn.Module):

@@ -177,8 +177,8 @@ def test_no_damage_raises(saved):
     path, _ = saved
     whole = path.read_bytes()
     directory = zipfile.ZipFile(path).start_dir
-    for position in range(directory, len(whole)):
-        for bit in (0, 3, 6):
+    for position in range(directory, len(whole), 2):
+        for bit in (0, 5):
             flip(path, whole, position, bit)
             is_intact(path)
 
