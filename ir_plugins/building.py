@@ -17,7 +17,7 @@ from .signatures import Keys
 
 MOST = 20_000_000_000  # weights and buffers: 80 GB of float32, before the first gradient
 MOST_IN_MEMORY = 1_000_000_000  # where a network has to be built for real to be seen to fail
-MOST_LAYERS = 100_000
+MOST_LAYERS = 20_000
 
 
 def build_on_meta(network: Options) -> nn.Module | None:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
@@ -41,8 +41,7 @@ def dataset_problems(
         return
     read = keys_read(kind)
     yield from unknown_keys(dataset, keys, LOADER.keys() | known | {path[0] for path in read})
-    needed = NEEDED | ({"use_hflip", "use_rot"} if phase == "train" else set())
-    needed &= {path[0] for path in keys_read(kind, required=True)}
+    needed = needed_keys(kind, {"use_hflip", "use_rot"} if phase == "train" else set())
     if phase == "train":
         needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & {path[0] for path in read})
     for key in sorted(needed):
@@ -64,6 +63,11 @@ def dataset_problems(
     if hasattr(kind, "option_problems"):
         for key, text in kind.option_problems(dataset | {"phase": phase, "scale": scale}):
             yield Problem((*keys, key), text)
+
+
+def needed_keys(kind: type, also: Set[str] = frozenset()) -> set[str]:
+    """What a dataset class cannot do without, of the keys that are needed in every phase and of `also`."""
+    return (NEEDED | also) & {path[0] for path in keys_read(kind, required=True)}
 
 
 def _backend_problems(keys: Keys, backend: Any) -> Iterator[Problem]:

@@ -39,6 +39,7 @@ from .problems import (
 from .signatures import Keys, argument_kind, arguments, fits, keys_read
 
 BLOCKS = ("path", "train", "val", "logger", "dist_params")
+FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
 SCHEDULERS: dict[str, Callable] = {
     "MultiStepLR": lr_scheduler.MultiStepRestartLR,  # BasicSR gives both names to one class
     "MultiStepRestartLR": lr_scheduler.MultiStepRestartLR,
@@ -74,7 +75,8 @@ def declared(model: Any) -> dict[Keys, Key]:
 def known_keys(model: Any, block: str) -> set[str]:
     """What may stand in `path`, `train`, `val`, `logger` or `dist_params` with that model."""
     read = set(KEYS) | keys_read(model) | set(declared(model))
-    return {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
+    known = {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
+    return known - FOLDERS if block == "path" else known
 
 
 def argument_key(target: Callable, parameter: inspect.Parameter) -> Key:

@@ -74,16 +74,24 @@ def json_kind(annotation: Any, bounds: Mapping[str, Any] | None = None) -> dict[
         items = [json_kind(kind, bounds) for kind in inner]
         return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}
     if origin in UNIONS:
-        choices = [json_kind(kind, bounds) for kind in _holdable(inner)]
-        if all(set(choice) == {"type"} for choice in choices):
-            return {"type": [choice["type"] for choice in choices]}
-        return {"anyOf": choices}
+        return json_union([json_kind(kind, bounds) for kind in _holdable(inner)])
     if origin is Literal:
         return {"enum": list(inner)}
     kind = dict if origin is Mapping else annotation
     if kind not in KINDS:
         return {}
     return {"type": KINDS[kind][2], **((bounds or {}) if kind in (int, float) else {})}
+
+
+def json_union(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    """One of these, as short as it can be said: editors tell a short one better."""
+    if all(isinstance(choice.get("type"), str) and "items" not in choice for choice in choices):
+        merged = {key: value for choice in choices for key, value in choice.items()}
+        return merged | {"type": [choice["type"] for choice in choices]}
+    enums = [choice.get("enum", [None] if choice == {"type": "null"} else []) for choice in choices]
+    if all(enums):
+        return {"enum": [value for enum in enums for value in enum]}
+    return {} if {} in choices else {"anyOf": choices}
 
 
 def _holdable(kinds: Sequence[Any]) -> Sequence[Any]:
@@ -124,9 +132,11 @@ def argument_texts(target: Any, names: Sequence[str]) -> dict[str, str]:
     one = "|".join(map(re.escape, names))
     told = rf"(?:^|\n\s*|(?<=[.:])\s+)((?:{one})(?:,\s+(?:{one}))*)(?:\s+\((?:[^()]|\([^()]*\))*\))?:\s+"
     for item in reversed(getattr(target, "__mro__", (target,))) if names else ():
-        text = inspect.cleandoc(vars(item).get("__doc__") or "")
+        # a class's own, not what it inherits
+        text = inspect.cleandoc((vars(item)["__doc__"] if isinstance(item, type) else item.__doc__) or "")
         found = list(re.finditer(told, text))
-        for match, end in zip(found, [m.start() for m in found[1:]] + [len(text)], strict=True):
+        ends = [match.start() for match in found[1:]] + [len(text)]
+        for match, end in zip(found, ends, strict=False):
             sentence = re.split(r"\.(?:\s|$)|\n\n|\sDefaults?:? ", text[match.end() : end])[0]
             for name in re.split(r",\s+", match[1]):
                 texts[name] = " ".join(sentence.split())
