@@ -77,9 +77,10 @@ def _top_and_blocks(models: Iterable[Any]) -> tuple[Json, Json]:
             found.setdefault(keys[:2], {})
         found |= {keys: _key(key) for keys, key in schema.declared(model).items()}
     found |= {keys: _key(key) for keys, key in KEYS.items()}
-    top = {keys[0]: kind for keys, kind in sorted(found.items()) if len(keys) == 1 and keys in KEYS}
-    blocks = {block: _block(block, found) for block in schema.BLOCKS}
-    return top | {keys[0]: {} for keys in found if len(keys) == 1 and keys[0] in _own_top(models)}, blocks
+    found, own = dict(sorted(found.items())), _own_top(models)
+    top = {keys[0]: kind for keys, kind in found.items() if keys in KEYS and len(keys) == 1}
+    top |= {keys[0]: {} for keys in found if len(keys) == 1 and keys[0] in own}
+    return top, {block: _block(block, found) for block in schema.BLOCKS}
 
 
 def _own_top(models: Iterable[Any]) -> set[str]:
@@ -89,14 +90,10 @@ def _own_top(models: Iterable[Any]) -> set[str]:
 
 
 def _block(name: str, found: Mapping[Keys, Json]) -> Json:
-    properties = {keys[1]: kind for keys, kind in sorted(found.items()) if keys[0] == name and len(keys) == 2}
+    properties = {keys[1]: kind for keys, kind in found.items() if keys[0] == name and len(keys) == 2}
     inner = sorted({keys[1] for keys in found if keys[0] == name and len(keys) > 2} - {"optim_g"})
     for block in inner:
-        kinds = {
-            keys[2]: kind
-            for keys, kind in sorted(found.items())
-            if keys[:2] == (name, block) and len(keys) > 2
-        }
+        kinds = {keys[2]: kind for keys, kind in found.items() if keys[:2] == (name, block) and len(keys) > 2}
         properties[block] = _object(kinds, empty=True)
     patterns: Json = {}
     if name == "train":

@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -151,14 +152,15 @@ def takes(target: Callable, name: str) -> bool:
     return name in inspect.signature(target).parameters
 
 
-def keys_read(cls: type, *, required: bool = False) -> set[Keys]:
+@cache
+def keys_read(cls: type, *, required: bool = False) -> frozenset[Keys]:
     """Every key path that a class looks up in its options, read off its source: opt['val'].get('suffix') ->
     (val, suffix).
 
     required: only what is looked up with a subscript, which has no default.
     """
     lookup = ast.Subscript if required else ast.AST
-    paths = set()
+    paths: set[Keys] = set()
     for base in cls.__mro__:
         if base.__module__.split(".")[0] in ("builtins", "torch", "typing"):
             continue
@@ -173,7 +175,7 @@ def keys_read(cls: type, *, required: bool = False) -> set[Keys]:
                     named[target.id] = path
             nodes = (node for node in ast.walk(function) if isinstance(node, lookup))
             paths |= {path for node in nodes if (path := _key_path(node, named))}
-    return paths
+    return frozenset(paths)
 
 
 def _key_path(node: ast.AST, named: dict[str, Keys]) -> Keys | None:
