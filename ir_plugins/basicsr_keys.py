@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from .options import Options
-from .problems import Key
+from .problems import LIMIT, Key
 from .signatures import Keys
 
 _Filled = partial(Key, empty=False)
@@ -130,4 +130,5 @@ def _whole(block: Any, keys: dict[Keys, Key], above: Keys = ()) -> Any:
     if isinstance(block, dict):
         return {name: _whole(value, keys, (*above, name)) for name, value in block.items()}
     wanted = above in keys and keys[above].kind in (int, int | Literal["auto"])
-    return int(block) if wanted and isinstance(block, float) and block.is_integer() else block
+    whole = wanted and isinstance(block, float) and block.is_integer() and abs(block) < LIMIT
+    return int(block) if whole else block

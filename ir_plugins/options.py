@@ -45,8 +45,9 @@ _Loader.add_implicit_resolver(
 
 def read_options(path: str, force: list[str] | None = None) -> Options:
     """Read an option file and apply `K:K=V` overrides.  Raises UserError naming file and line."""
+    text = _read_text(path)
     try:
-        options = yaml.load(_read_text(path), _Loader)
+        options = yaml.load(text, _Loader)
         json.dumps(options, default=str)  # refuses a block that contains itself
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

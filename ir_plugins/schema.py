@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any
 
 import torch
@@ -102,7 +102,7 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     model = registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
         yield unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
-    read = keys_read(model) | set(declared(model)) if model else set()
+    read: Set[Keys] = keys_read(model) | set(declared(model)) if model else set()
     networks = [key for key in options if key.startswith("network_")]
     if is_train and ("network_d",) in read and not options.get("network_d"):
         yield Problem(("network_d",), f"is missing; {options['model_type']} needs it")
@@ -110,7 +110,7 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     yield from unknown_keys(options, (), known)
     if model is not None:
         yield from _block_problems(options, model, networks)
-    if hasattr(model, "option_problems"):  # a static method that yields a key path and a text
+    if model is not None and hasattr(model, "option_problems"):  # static, yields a key path and a text
         yield from itertools.starmap(Problem, model.option_problems(options))
     yield from _wandb_problems(options)
 
@@ -176,7 +176,7 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
             )
 
 
-def _train_problems(train: Options, model: Any, read: set[Keys], is_train: bool) -> Iterator[Problem]:
+def _train_problems(train: Options, model: Any, read: Set[Keys], is_train: bool) -> Iterator[Problem]:
     needed = ("optim_d", "gan_opt") if ("network_d",) in read else ()
     for key in ("total_iter", "optim_g", "scheduler", *needed) if is_train else ():
         if train.get(key) is None:
