@@ -44,6 +44,7 @@ lint: venv
 
 bench: venv
 	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_training.py
 
 schema: venv
 	$(BIN)/python scripts/write_schema.py

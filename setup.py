@@ -13,7 +13,7 @@ setup(
     package_data={"ir_plugins": ["report_page.html"]},
     install_requires=[
         "basicsr>=1.4.2",
-        "torch>=2.6",
+        "torch>=2.7",
         "einops",
         "lmdb",
         "safetensors",

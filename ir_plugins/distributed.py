@@ -1,23 +1,33 @@
-"""Several processes that train one network: how they start, and what they tell each other.
+"""Several processes that train one network: how they start, what they tell each other, how they end.
 
 Every function also works in a process of its own.
 """
 
 import datetime
 import os
+import socket
 import subprocess
+import time
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore, rendezvous  # pyright: ignore
 
-from .errors import UserError
+from .errors import Stopped, UserError
 
 # a rank may be busy that long (saving, reading a picture from a cold disk) before the others give up
 TIMEOUT = datetime.timedelta(minutes=30)
 
+_store: Store | None = None  # where these ranks met
 
-def start(launcher: str, port: int | None = None) -> None:
+
+def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
     """Join the other ranks, as torchrun (`pytorch`) or srun (`slurm`) has started them.
 
     NCCL between GPUs, gloo between CPUs.  BasicSR's own start needs a GPU, and takes the rank among all
@@ -26,26 +36,58 @@ def start(launcher: str, port: int | None = None) -> None:
     """
     if launcher == "slurm":
         _be_as_torchrun(port)
-    if missing := [name for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE") if name not in os.environ]:
+    needed = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if missing := [name for name in needed if name not in os.environ]:
         raise UserError(
             f"--launcher {launcher}: {', '.join(missing)} not set; start with "
             "torchrun --nproc_per_node N -m ir_plugins ... --launcher pytorch"
         )
-    if torch.cuda.is_available():
-        local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local >= there:
-            raise UserError(
-                f"--launcher {launcher}: process {local + 1} of this machine, which has {there} GPUs"
-            )
-        torch.cuda.set_device(local)
+    if on_gpu:
+        torch.cuda.set_device(_own_gpu(launcher))
     # both: tensors on GPUs go by NCCL, what is said about the run by gloo, which does not wait for a GPU
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    store, rank, world_size = next(rendezvous("env://", timeout=TIMEOUT))
+    global _store
+    _store = _of_this_start(store, rank, world_size)
+    dist.init_process_group(backend, store=_store, rank=rank, world_size=world_size, timeout=TIMEOUT)
+    wait_for_all()  # a rank that fails now is one that the others know
 
 
 def stop() -> None:
     """Leave the other ranks."""
+    global _store
     if dist.is_initialized():
         dist.destroy_process_group()
+    _store = None
+
+
+@contextmanager
+def ending_together(arguments: Namespace) -> Iterator[None]:
+    """Around all that a rank does, its start included: several ranks tell of their end as one would.
+
+    Only the first that fails raises its error; the others, whose errors mostly follow from that one, leave
+    by SystemExit.  After a signal, on which all agree, only rank 0 raises Stopped.  arguments: launcher, and
+    debug, with which each rank raises its own.
+    """
+    try:
+        yield
+    except Stopped as stopped:
+        silent = dist.is_initialized() and dist.get_rank() > 0
+        stop()
+        if silent:
+            raise SystemExit(128 + stopped.signal) from None
+        raise
+    except Exception as error:
+        # without stop(), which may wait for those that still run; the launcher ends them
+        if arguments.launcher == "none" or arguments.debug:
+            raise
+        if not _fails_first():
+            raise SystemExit(2 if isinstance(error, UserError) else 1) from None
+        machine = os.environ.get("GROUP_RANK") or os.environ.get("SLURM_NODEID") or "0"
+        if isinstance(error, UserError) and machine != "0":
+            raise UserError(f"{error} (on {socket.gethostname()}, machine {machine})") from error
+        raise
+    stop()
 
 
 def gathered(value: Any) -> list[Any]:
@@ -55,6 +97,21 @@ def gathered(value: Any) -> list[Any]:
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def from_first_rank(value: Any) -> Any:
+    """Rank 0's value, on every rank."""
+    values = [value]
+    if dist.is_initialized():
+        dist.broadcast_object_list(values)
+    return values[0]
+
+
+def as_on_first_rank(tensors: Iterable[torch.Tensor]) -> None:
+    """Give tensors the values they have on rank 0."""
+    if dist.is_initialized():
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
 
 
 def on_any_rank(flag: bool) -> bool:
@@ -76,13 +133,75 @@ def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
 
 def wait_for_all() -> None:
     """Until every rank is here."""
-    if dist.is_initialized():
-        dist.barrier()
+    on_any_rank(False)  # not dist.barrier, which between GPUs would not notice that one of them is gone
 
 
-def has_restarted() -> bool:
-    """Whether torchrun's `--max-restarts` started this process anew."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+def is_first_here() -> bool:
+    """Whether this is the first process of its machine."""
+    return not dist.is_initialized() or os.environ["LOCAL_RANK"] == "0"
+
+
+def launch() -> str | None:
+    """What names the torchrun above this process: the same after each of its restarts, and no other's."""
+    # TORCHELASTIC_RESTART_COUNT stays 0 where a machine has come back or joined
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")  # UNIQUE_FOLDER/attempt_N/LOCAL_RANK/error.json
+    return str(Path(file).parents[2]) if file else None
+
+
+def _fails_first() -> bool:
+    """Whether no other rank has asked this before."""
+    if _store is None and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        # not yet where all can be asked: most likely the same has happened to each
+        return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    try:
+        return (_store or _store_of_torchrun()).add("failures", 1) == 1
+    except (RuntimeError, ValueError):  # it has gone with the process that held it
+        return False
+
+
+def _of_this_start(store: Store, rank: int, world_size: int) -> Store:
+    """A part of the store that the ranks of this start share with no other.
+
+    torchrun (2.13) keeps its store from restart to restart, and with it the addresses of ranks that are gone;
+    its number of restarts is not the same on every machine.  So rank 0 draws a name and tells it to who asks.
+    """
+    own, deadline = uuid4().hex, time.monotonic() + TIMEOUT.total_seconds()
+    if rank > 0:
+        store.set(f"ask/{rank}", own)
+        name = store.get(f"answer/{own}").decode()
+        store.add(f"met/{name}", 1)
+        return PrefixStore(name, store)
+    while store.add(f"met/{own}", 0) < world_size - 1:
+        for other in range(1, world_size):
+            if store.check([f"ask/{other}"]):  # perhaps left by one that is gone: its answer does no harm
+                store.set(f"answer/{store.get(f'ask/{other}').decode()}", own)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not all of {world_size} ranks came within {TIMEOUT}")
+        time.sleep(0.02)
+    return PrefixStore(own, store)
+
+
+def _store_of_torchrun() -> Store:
+    """Where the ranks meet, for one that has failed before it joined them."""
+    store = TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=False,
+        timeout=datetime.timedelta(seconds=10),
+    )
+    return PrefixStore(f"attempt/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+
+
+def _own_gpu(launcher: str) -> int:
+    local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if launcher == "slurm" and there == 1:
+        return 0  # srun --gpus-per-task=1 shows each process its own alone
+    if local >= there:
+        raise UserError(
+            f"--launcher {launcher}: process {local + 1} of this machine, which has {there} GPUs; start "
+            "fewer, or use --force_yml num_gpu=0"
+        )
+    return local
 
 
 def _be_as_torchrun(port: int | None) -> None:
@@ -96,9 +215,13 @@ def _be_as_torchrun(port: int | None) -> None:
         }
     except KeyError as error:
         raise UserError(f"--launcher slurm: {error} is not set; start with srun") from error
-    names = subprocess.run(
-        ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True
-    )
+    if "MASTER_ADDR" not in os.environ:
+        command = ["scontrol", "show", "hostnames", nodes]
+        try:
+            names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+            os.environ["MASTER_ADDR"] = names[0]
+        except (OSError, subprocess.CalledProcessError, IndexError) as error:
+            text = f"--launcher slurm: `{' '.join(command)}` does not tell the first machine: {error}"
+            raise UserError(f"{text}; set MASTER_ADDR") from error
     os.environ.update(ranks)
-    os.environ.setdefault("MASTER_ADDR", names.stdout.split()[0])
     os.environ.setdefault("MASTER_PORT", str(port or 29500))

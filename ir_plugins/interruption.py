@@ -1,5 +1,7 @@
 """SIGTERM and Ctrl-C: a run saves itself before it ends."""
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -54,3 +56,6 @@ def ignore_signals(worker: int) -> None:
     """A DataLoader's `worker_init_fn`: the run's own process decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # torch's worker looks who its parent is only after this, and takes whoever adopted it for the one
+    if (parent := multiprocessing.parent_process()) is not None and not parent.is_alive():
+        os._exit(1)

@@ -85,7 +85,9 @@ def line_of(path: str, keys: tuple[str, ...]) -> int:
 def complete(options: Options, *, is_train: bool, auto_resume: bool = False, debug: bool = False) -> Options:
     """Fill in what BasicSR looks up; all that a run writes lies below the current directory."""
     options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=str(Path.cwd()))
-    options.setdefault("manual_seed", random.randint(1, 10000))
+    if options.get("manual_seed") is None:
+        # a run that goes on from a training state takes that one's
+        options |= {"manual_seed": random.randint(1, 10000), "draws_seed": True}
     if debug and not options["name"].startswith("debug"):
         options["name"] = f"debug_{options['name']}"
     if options.get("num_gpu", "auto") == "auto":

@@ -8,13 +8,13 @@ import torch
 
 from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info
-from basicsr.utils.registry import MODEL_REGISTRY
+from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 
 from . import schema
 from .basicsr_keys import with_whole_numbers
 from .checkpoints import check_fits, read_weights
 from .data.checks import check_dataset
-from .distributed import has_restarted, start
+from .distributed import from_first_rank, gathered, is_first_here, start
 from .errors import UserError
 from .options import Options, complete, read_options
 from .problems import Problem, registered, report, value_at
@@ -28,34 +28,40 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     arguments: opt, force_yml, launcher, auto_resume, debug, as `basicsr train` and `basicsr test` take them.
     Raises UserError with one line per problem.
     """
-    options = read_options(arguments.opt, arguments.force_yml)
+    told = arguments.opt, arguments.force_yml
+    options = read_options(*told)
     schema.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
-    auto_resume = arguments.auto_resume or has_restarted()
-    options = complete(
-        with_whole_numbers(options), is_train=is_train, auto_resume=auto_resume, debug=arguments.debug
-    )
+    options = with_whole_numbers(options)
+    options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)
     options = _translated(options)
     if not is_train:
         # the training data plays no part in a test, so a training file serves for testing too
         options["datasets"] = {k: v for k, v in options["datasets"].items() if v["phase"] != "train"}
         if not options["datasets"]:
             text = "nothing to test on; add a block test_1 or val"
-            report([Problem(("datasets",), text)], arguments.opt, arguments.force_yml)
+            report([Problem(("datasets",), text)], *told)
     problems = [*_device_problems(options, arguments.launcher), *_weight_problems(options)]
-    counts: dict[str, int | None] = {}
-    for phase, data in options["datasets"].items():
-        try:
-            counts[phase] = check_dataset(f"datasets:{phase}", data)
-        except UserError as error:
-            problems += map(_as_problem, str(error).splitlines())
-    report(problems, arguments.opt, arguments.force_yml)
 
     options["dist"] = arguments.launcher != "none"
     if options["dist"]:
-        start(arguments.launcher, (options.get("dist_params") or {}).get("port"))
+        report(problems, *told)
+        port = (options.get("dist_params") or {}).get("port")
+        start(arguments.launcher, port, on_gpu=options["num_gpu"] != 0)
     options["rank"], options["world_size"] = get_dist_info()
+    options["manual_seed"] = from_first_rank(options["manual_seed"])  # where each has drawn its own
+    counts: dict[str, int | None] = {}
+    if is_first_here():  # once on each machine: every picture is looked at, and two would fetch to one file
+        for phase, data in options["datasets"].items():
+            try:
+                counts[phase] = check_dataset(f"datasets:{phase}", data)
+            except UserError as error:
+                problems += map(_as_problem, str(error).splitlines())
+        report(problems, *told)
+        if is_train:
+            report(_fetch_losses(options["train"]), *told)
+    counts = gathered(counts)[0]
     if is_train and counts["train"] is not None:
-        report(_batch_problems(options, counts["train"]), arguments.opt, arguments.force_yml)
+        report(_batch_problems(options, counts["train"]), *told)
     set_random_seed(options["manual_seed"] + options["rank"])
     return options
 
@@ -101,6 +107,18 @@ def _device_problems(options: Options, launcher: str) -> Iterator[Problem]:
     if (wanted > there) if launcher == "none" else (wanted > 0 and there == 0):
         found = f"only {there} visible" if there else "no GPU is visible"
         yield Problem(("num_gpu",), f"{wanted}, but {found}; use --force_yml num_gpu={there} or num_gpu=auto")
+
+
+def _fetch_losses(train: Options) -> Iterator[Problem]:
+    """Build once the losses that fetch weights: without them a run would fail after its folders are made."""
+    losses = schema.entries(LOSS_REGISTRY)
+    for key, block in train.items():
+        kind = losses.get(str(block.get("type"))) if key.endswith("_opt") and block else None
+        if getattr(kind, "fetches_weights", False):
+            try:
+                kind(**{name: value for name, value in block.items() if name != "type"})
+            except ValueError as error:  # a UserError is one
+                yield Problem(("train", key), str(error))
 
 
 def check_weights(options: Options, path: str) -> None:

@@ -5,6 +5,7 @@ Losses, optimizers, schedulers and metrics check their arguments late, if at all
 
 import warnings
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .problems import reason, value_at
 from .signatures import Keys
 
 SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
+LOSS_SIDE = 192  # and losses at most: MS-SSIM wants 161
 
 
 def failures(
@@ -29,8 +31,8 @@ def failures(
     """The keys and the reason of every block that fails when it is tried; blocks without a known type are
     passed over.
 
-    own: keys that the model reads itself, in blocks whose other keys are arguments.  Perceptual losses are
-    not tried: they fetch weights.
+    own: keys that the model reads itself, in blocks whose other keys are arguments.  A loss that fetches
+    weights is built without them, and not tried; foreign perceptual ones are not even built.
     """
     train, val = options.get("train") or {}, options.get("val") or {}
     attempts: list[tuple[Keys, Any, dict[str, Callable], Callable]] = [
@@ -38,8 +40,10 @@ def failures(
         (("train", "scheduler"), train.get("scheduler"), schedulers, _try_scheduler),
     ]
     for name, block in train.items():
-        if name.endswith("_opt") and "Perceptual" not in str(value_at(block, "type")) and name != "gan_opt":
-            attempts.append((("train", name), block, losses, _try_loss))
+        kind = str(value_at(block, "type"))
+        can_be_tried = "Perceptual" not in kind or hasattr(losses.get(kind), "fetches_weights")
+        if name.endswith("_opt") and can_be_tried and name != "gan_opt":
+            attempts.append((("train", name), block, losses, partial(_try_loss, side=_side(options))))
     for name, block in (val.get("metrics") or {}).items():
         attempts.append((("val", "metrics", name), block, metrics, _try_metric))
     for keys, block, known, attempt in attempts:
@@ -74,8 +78,19 @@ def _try_scheduler(kind: Callable, arguments: Options) -> None:
         raise ValueError(f"gives the learning rate {scheduler.get_last_lr()}")
 
 
-def _try_loss(kind: Callable, arguments: Options) -> None:
-    prediction, target = torch.rand(2, 1, 3, 8, 8)
+def _side(options: Options) -> int:
+    """The side of the smallest training patch, as far as it is told and makes a difference to a loss."""
+    data = value_at(options, "datasets", "train")
+    stages = value_at(options, "train", "progressive", "patch_sizes") or value_at(data, "gt_sizes")
+    return min([LOSS_SIDE, *(stages or [value_at(data, "gt_size") or LOSS_SIDE])])
+
+
+def _try_loss(kind: Callable, arguments: Options, side: int) -> None:
+    if getattr(kind, "fetches_weights", False):
+        with torch.device("meta"):
+            kind(**arguments)
+        return
+    prediction, target = torch.rand(2, 1, 3, side, side)
     value = kind(**arguments)(prediction.requires_grad_(), target)
     if value.ndim:
         raise ValueError(f"gives {value.numel()} numbers instead of one")

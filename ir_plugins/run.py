@@ -17,7 +17,7 @@ from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 
 from .data.order import Place, Step, TrainOrder
 from .data.patch_plan import Stage
-from .distributed import gathered, on_any_rank
+from .distributed import from_first_rank, gathered, on_any_rank
 from .errors import Stopped
 from .interruption import Interruption
 from .options import Options
@@ -123,17 +123,20 @@ class Run:
         """Write a checkpoint of this iteration."""
         self.model.run_state = {
             "place": list(self.place),
+            "seed": self.opt["manual_seed"],
             "history": self.history,
             "random": gathered(random_state()),
         }
         self.model.save(self.place.epoch, self.iteration)
-        # a model of BasicSR does not tell whether it could
-        self.saved = getattr(self.model, "last_saved", self.iteration)
+        # a model of BasicSR does not tell whether it could; rank 0 is the one that writes
+        self.saved = from_first_rank(getattr(self.model, "last_saved", self.iteration))
 
     def validate(self) -> None:
         """Measure every validation set."""
-        # alone, a process need not go on measuring for minutes; several would wait for each other
+        # no need to go on measuring for minutes; several ranks have to agree on it, between two pictures
         at_once = contextlib.nullcontext() if self.opt["dist"] else self.interruption.at_once()
+        if self.opt["dist"]:
+            self.model.interrupted = lambda: self.interruption.received is not None
         try:
             with at_once:
                 for loader in self.val_loaders:

@@ -10,14 +10,21 @@ from basicsr.models import build_model
 from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs
 from basicsr.utils.options import dict2str
 
+from .distributed import ending_together, wait_for_all
+from .options import Options
 from .preflight import prepare
 
 
 def test(arguments: Namespace) -> None:
     """Restore and measure every val and test dataset; see `preflight.prepare` for the arguments."""
-    opt = prepare(arguments, is_train=False)
+    with ending_together(arguments):
+        _test(prepare(arguments, is_train=False))
+
+
+def _test(opt: Options) -> None:
     torch.backends.cudnn.benchmark = True
-    make_exp_dirs(opt)
+    make_exp_dirs(opt)  # rank 0 does
+    wait_for_all()
     log_file = Path(opt["path"]["log"], f"test_{opt['name']}_{get_time_str()}.log")
     logger = get_root_logger(log_file=str(log_file))
     logger.info(get_env_info())

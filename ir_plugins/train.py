@@ -21,7 +21,7 @@ from basicsr.utils.options import copy_opt_file, dict2str
 
 from .data.files import alone
 from .data.loaders import train_loader, validation_loaders
-from .distributed import stop, wait_for_all
+from .distributed import ending_together, from_first_rank, gathered, launch, on_any_rank, wait_for_all
 from .errors import UserError
 from .interruption import Interruption
 from .options import Options
@@ -35,26 +35,29 @@ def train(arguments: Namespace) -> None:
 
     Raises UserError on the user's mistakes, and Stopped, with everything saved, after SIGTERM or Ctrl-C.
     """
-    opt = prepare(arguments, is_train=True)
-    try:
-        state, notes = find_state(opt)
+    with ending_together(arguments):
+        opt = prepare(arguments, is_train=True)
+        opt["auto_resume"] = opt["auto_resume"] or _was_restarted(opt)
+        state, notes = _agreed_state(opt)
+        if state and "seed" in state and opt.get("draws_seed"):
+            opt["manual_seed"] = state["seed"]
         if state is None:
             _refuse_to_archive_weights(opt)
         with _locked(opt):
             _train(opt, state, notes, arguments.opt)
-    finally:
-        stop()
 
 
 def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_file: str) -> None:
     _be_deterministic(bool(opt["train"].get("deterministic")))
-    wait_for_all()  # who looks for states must be done before folders are renamed
+    launches = [name for name in gathered(launch()) if name]  # all have looked for states by then
     if opt["rank"] == 0:
         # an earlier start that came to no checkpoint left nothing to archive
         fresh = state is None and not (
             opt["auto_resume"] and not any(Path(opt["path"]["models"]).glob("*.pth"))
         )
         _make_folders(opt, option_file, resuming=not fresh)
+        if launches:
+            _launches(opt).write_text("\n".join(launches))
     wait_for_all()
     log_file = Path(opt["path"]["log"], f"train_{opt['name']}_{get_time_str()}.log")
     logger = get_root_logger(log_file=str(log_file))
@@ -73,6 +76,28 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
         Run(opt, model, val_loaders, tb_logger, state, interruption).through(loader, order)
     if tb_logger:
         tb_logger.close()
+
+
+def _launches(opt: Options) -> Path:
+    """The file that tells which torchruns have started the run in this folder, a line each."""
+    return Path(opt["path"]["experiments_root"], ".launches")
+
+
+def _was_restarted(opt: Options) -> bool:
+    """Whether the torchrun above this process began the run, which then goes on unasked."""
+    file = _launches(opt)
+    return on_any_rank(file.is_file() and launch() in file.read_text().splitlines())
+
+
+def _agreed_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
+    """`find_state` of rank 0: over a network file system the others may not see the newest state yet."""
+    if opt["rank"] == 0:
+        found = find_state(opt)
+        from_first_rank(opt["path"]["resume_state"])
+        return found
+    opt["path"]["resume_state"], opt["auto_resume"] = from_first_rank(None), False
+    with contextlib.redirect_stdout(None):  # BasicSR prints what it resumes from
+        return find_state(opt)
 
 
 def _resume(model: Any, state: dict[str, Any], path: str) -> None:

@@ -2,17 +2,21 @@
 
 import logging
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from small_model import Pair, SmallNet
 from tiny import tiny_options, write_pairs
 
 import ir_plugins  # noqa: F401  (repairs basicsr, registers everything)
 
+from basicsr.utils import get_root_logger
 from basicsr.utils.logger import initialized_logger
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
 # threads would wait for each other more than they compute, above all where another process runs too
 torch.set_num_threads(1)
@@ -47,3 +51,24 @@ def tiny(workplace) -> Path:
     file = workplace / "tiny.yml"
     file.write_text(yaml.safe_dump(tiny_options(), sort_keys=False))
     return file
+
+
+@pytest.fixture
+def small(workplace, monkeypatch) -> Path:
+    """A workplace where options may name SmallNet and the loss Pair."""
+    monkeypatch.setitem(ARCH_REGISTRY._obj_map, "SmallNet", SmallNet)
+    monkeypatch.setitem(LOSS_REGISTRY._obj_map, "Pair", Pair)
+    return workplace
+
+
+@pytest.fixture
+def messages(fresh_logger) -> Iterator[list[str]]:
+    """What is logged from here on, as "LEVEL text"; BasicSR's logger passes nothing on to others."""
+    told: list[str] = []
+    logger, handler = get_root_logger(), logging.Handler()
+    handler.emit = lambda record: told.append(f"{record.levelname} {record.getMessage()}")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)  # as a log file does
+    yield told
+    logger.setLevel(logging.NOTSET)
+    logger.removeHandler(handler)

@@ -29,11 +29,11 @@ EXPECTED = {
     "archs": {"SemanIR", "SemanIRUNet", "SwinIR"},
     "attentions": {"key_semantic"},
     "ffns": {"mlp"},
-    "losses": {"L1Loss", "CharbonnierLoss"},
+    "losses": {"L1Loss", "CharbonnierLoss", "MSSSIMLoss"},
     "datasets": {"PairedImageDataset"},
     "models": {"RestorationModel", "SRModel"},
     "metrics": {"calculate_psnr", "calculate_ssim"},
-    "schedulers": {"MultiStepLR", "CosineAnnealingRestartLR"},
+    "schedulers": {"MultiStepLR", "CosineAnnealingRestartLR", "CosineAnnealingLR"},
     "optimizers": {"Adam", "AdamW", "SGD"},
 }
 

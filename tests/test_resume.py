@@ -1,11 +1,15 @@
 """Whatever happens to a run, it ends with the bits of one to which nothing has happened."""
 
+import errno
+import logging
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import socket
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,11 @@ import torch
 import yaml
 from tiny import tiny_options
 
+from ir_plugins import storage
 from ir_plugins.cli import main
+from ir_plugins.models import RestorationModel
+
+from basicsr.utils.logger import initialized_logger
 
 TOTAL = 90
 LAST = f"{TOTAL}.state"
@@ -43,12 +51,13 @@ def option_file(tiny):
     options = tiny_options()
     options["train"] |= {"total_iter": TOTAL, "scheduler": {"type": "MultiStepLR", "milestones": [17, 59]}}
     options["val"] |= {"val_freq": 10, "save_img": False}
+    options["val"]["metrics"]["psnr"]["better"] = "lower"  # the first is best: a resumed run must know
     options["logger"] |= {"save_checkpoint_freq": 7, "keep_last": 3, "use_tb_logger": False}
     Path("o.yml").write_text(yaml.safe_dump(options))
 
 
 def processes(name, overrides, ranks=1):
-    """A run in processes of its own, which a kill does not share with the tests; they are forked, so cheap."""
+    """A run in processes of its own, for a kill to end; they are forked, which is cheap."""
     arguments = ["train", "-opt", "o.yml", "--auto_resume", "--force_yml", f"name={name}", *overrides]
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -123,3 +132,187 @@ def test_killed_ten_times_it_ends_with_the_same_bits(option_file, kind):
             name = f"killed_{kills}"
     finish(processes(name, RUNS[kind], ranks))
     assert not differences(expected, result(name))
+
+
+SHORT = ["train:total_iter=20", "logger:save_checkpoint_freq=5", "logger:keep_last=3"]
+
+
+def short(name, *flags, resume=True):
+    """A run of 20 iterations in this process; four checkpoints, of which the last three stay."""
+    initialized_logger.clear()
+    logging.getLogger("basicsr").handlers.clear()
+    arguments = ["train", "-opt", "o.yml", "--force_yml", f"name={name}", *SHORT, *RUNS["fp32"], *flags]
+    return main([*arguments, *(["--auto_resume"] if resume else [])])
+
+
+def states(name):
+    return sorted(int(file.stem) for file in Path("experiments", name, "training_states").iterdir())
+
+
+def same(a, b, iteration=20):
+    files = [Path("experiments", name, f"training_states/{iteration}.state") for name in (a, b)]
+    files += [Path("experiments", name, f"models/net_g_{iteration}.pth") for name in (a, b)]
+    contents = [torch.load(file, weights_only=True) for file in files]
+    return not differences(contents[0], contents[1]) and not differences(contents[2], contents[3])
+
+
+class Crash(BaseException):
+    """The process ends here, for all that the code can tell."""
+
+
+@pytest.mark.parametrize("file", ["net_g_15.pth", "15.state", "net_g_best.pth", "net_g_latest.pth"])
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_crash_while_saving(option_file, monkeypatch, file, after):
+    """In the middle of the file, before it gets its name, and right after that."""
+    assert short("whole") == 0
+    save_whole = storage.save_whole
+
+    def torn(content, path):
+        if path.name != file:
+            return save_whole(content, path)
+        if after == 2:
+            save_whole(content, path)
+        else:
+            path.with_name(f".{path.name}.1.part").write_bytes(b"torn")
+        raise Crash
+
+    with monkeypatch.context() as patched, pytest.raises(Crash):
+        patched.setattr("ir_plugins.models.saving.save_whole", torn)
+        short("torn")
+    assert short("torn") == 0 and same("whole", "torn")
+
+
+@pytest.mark.parametrize("file", ["training_states/20.state", "models/net_g_20.pth"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "one byte", "missing", "of another run"])
+def test_a_damaged_newest_checkpoint_is_passed_over(option_file, capsys, file, damage):
+    assert short("whole") == 0 and short("other", "manual_seed=5") == 0
+    path, other = Path("experiments/whole", file), Path("experiments/other", file)
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        record = archive.read(max(archive.infolist(), key=lambda info: info.file_size))
+    middle = content.index(record) + len(record) // 2
+    damaged = {
+        "truncated": content[:-9],
+        "empty": b"",
+        "one byte": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        "of another run": other.read_bytes(),  # whose state tells of other weights
+    }
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(damaged[damage])
+    capsys.readouterr()
+    assert short("whole") == 0
+    log = max(
+        Path("experiments/whole").glob("train_*.log"), key=lambda file: file.stat().st_mtime_ns
+    ).read_text()
+    assert "Resuming training from epoch: 7, iter: 15." in log
+    if damage != "missing" or path.suffix == ".pth":
+        assert "; resuming from the one before" in log and path.name in log
+    assert short("again") == 0 and same("whole", "again")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["step", "validation", "data", "save"])
+def test_a_signal_saves_and_ends_the_run(option_file, monkeypatch, capsys, number, moment):
+    assert short("whole") == 0
+    hook = {
+        "step": "optimize_parameters",
+        "validation": "test",
+        "data": "feed_data",
+        "save": "save_training_state",
+    }[moment]
+    original, calls = getattr(RestorationModel, hook), []
+
+    def interrupted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == {"step": 13, "data": 15}.get(moment, 2):
+            os.kill(os.getpid(), number)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RestorationModel, hook, interrupted)
+        assert short("stopped") == 128 + number
+    at = {"step": 13, "data": 12, "validation": 10, "save": 10}[moment]  # three pictures go through feed_data
+    name = "SIGTERM" if number == signal.SIGTERM else "SIGINT"
+    expected = (
+        f"basicsr train: stopped at iteration {at} by {name}, and saved; --auto_resume goes on from there"
+    )
+    error = capsys.readouterr().err
+    assert expected in error and "Traceback" not in error
+    assert states("stopped")[-1] == at
+    assert short("stopped") == 0 and same("whole", "stopped")
+
+
+def test_a_run_that_moved_goes_on(option_file):
+    assert short("whole") == 0
+    assert short("moved", "train:total_iter=10") == 0
+    here = Path.cwd()
+    there = here.with_name(f"{here.name} elsewhere")
+    there.mkdir()
+    for name in ("data", "o.yml", "experiments"):
+        (here / name).rename(there / name)
+    os.chdir(there)
+    assert short("moved") == 0 and same("whole", "moved")
+
+
+def test_a_longer_run_is_the_same_up_to_there(option_file):
+    assert short("whole") == 0
+    for total in (3, 10, 11, 20):
+        assert short("piecewise", f"train:total_iter={total}") == 0
+        assert states("piecewise")[-1] == total
+    assert same("whole", "piecewise")
+
+
+def test_pictures_listed_in_another_order_make_no_difference(option_file, monkeypatch):
+    assert short("whole") == 0
+    from basicsr.data import data_util
+
+    scandir = data_util.scandir
+    monkeypatch.setattr(data_util, "scandir", lambda *args, **kw: reversed(list(scandir(*args, **kw))))
+    assert short("reversed") == 0 and same("whole", "reversed")
+
+
+def test_a_disk_that_is_full_for_a_while(option_file, monkeypatch, capsys):
+    assert short("whole") == 0
+    save_whole = storage.save_whole
+
+    def full(content, path):
+        if path.name in ("10.state", "net_g_15.pth"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return save_whole(content, path)
+
+    monkeypatch.setattr("ir_plugins.models.saving.save_whole", full)
+    assert short("full") == 0
+    log = next(Path("experiments/full").glob("train_*.log")).read_text()
+    for iteration in (10, 15):
+        assert f"iteration {iteration} could not be saved: No space left on device; earlier ones" in log
+    assert states("full") == [5, 20] and same("whole", "full")
+    weights = {file.name for file in Path("experiments/full/models").iterdir()}
+    assert weights == {"net_g_5.pth", "net_g_20.pth", "net_g_best.pth", "net_g_latest.pth"}
+
+
+def test_a_file_larger_than_may_be_written(option_file):
+    """The same with a real limit of the system, in the middle of a file."""
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        os._exit(short("limited"))
+
+    process = multiprocessing.get_context("fork").Process(target=limited)
+    process.start()
+    finish([process])
+    root = Path("experiments/limited")
+    assert not list((root / "training_states").iterdir()) and not list((root / "models").iterdir())
+    assert "File too large; earlier ones are intact" in next(root.glob("train_*.log")).read_text()
+
+
+def test_a_seed_that_was_drawn_holds_for_the_whole_run(option_file):
+    options = yaml.safe_load(Path("o.yml").read_text())
+    del options["manual_seed"]
+    Path("o.yml").write_text(yaml.safe_dump(options))
+    assert short("drawn", "train:total_iter=10") == 0
+    seed = torch.load("experiments/drawn/training_states/10.state", weights_only=True)["seed"]
+    assert short("whole", f"manual_seed={seed}") == 0
+    assert short("drawn") == 0 and same("whole", "drawn")

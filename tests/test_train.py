@@ -377,3 +377,20 @@ def test_debug_shows_the_traceback(tiny):
 
     with pytest.raises(UserError):
         main(["train", "-opt", "nowhere.yml", "--debug"])
+
+
+def test_weights_of_a_loss_are_missed_before_a_folder_is_made(tiny, capsys):
+    loss = {"type": "VGGPerceptualLoss", "layer_weights": {"conv1_2": 1.0}, "weights": "vgg19.pth"}
+    options = tiny_options()
+    options["train"]["pixel_opt"] = loss
+    Path("vgg.yml").write_text(yaml.safe_dump(options))
+    assert main(["train", "-opt", "vgg.yml"]) == 2
+    assert (
+        capsys.readouterr().err == "basicsr train: error: vgg.yml: train:pixel_opt: no such file: vgg19.pth\n"
+    )
+    assert not Path("experiments").exists()
+    layers = {"0": (64, 3), "2": (64, 64)}
+    state = {f"features.{i}.weight": torch.randn(*shape, 3, 3) / 10 for i, shape in layers.items()}
+    torch.save(state | {f"features.{i}.bias": torch.zeros(64) for i in layers}, "vgg19.pth")
+    assert main(["train", "-opt", "vgg.yml"]) == 0
+    assert all(value.isfinite().all() for value in checkpoint(4)["params"].values())

@@ -24,9 +24,7 @@ def train_loader(opt: Options, state: dict[str, Any] | None) -> tuple[Any, Train
     tell how far its epoch had come, so that begins anew.  Raises UserError where an epoch is too short.
     """
     data, train, state = opt["datasets"]["train"], opt["train"], state or {}
-    dataset = build_dataset(data)
-    if isinstance(paths := getattr(dataset, "paths", None), list) and paths and isinstance(paths[0], dict):
-        paths.sort(key=itemgetter("gt_path"))  # BasicSR takes them as the file system gives them
+    dataset = _built(data)
     # without a launcher one process feeds all GPUs
     processes = 1 if opt["dist"] else max(1, opt["num_gpu"])
     try:
@@ -64,10 +62,18 @@ def validation_loaders(opt: Options) -> list[DataLoader]:
     loaders = []
     for data in opt["datasets"].values():
         if data["phase"] == "val":
-            dataset = build_dataset(data)
+            dataset = _built(data)
             get_root_logger().info(f"Number of val images/folders in {data['name']}: {len(dataset)}")
             loaders.append(build_dataloader(dataset, data, num_gpu=opt["num_gpu"], dist=opt["dist"]))
     return loaders
+
+
+def _built(data: Options) -> Any:
+    """A dataset whose pictures are in the same order on every machine."""
+    dataset = build_dataset(data)
+    if isinstance(paths := getattr(dataset, "paths", None), list) and paths and isinstance(paths[0], dict):
+        paths.sort(key=itemgetter("gt_path"))  # BasicSR takes them as the file system gives them
+    return dataset
 
 
 def _plan(opt: Options, processes: int) -> PatchPlan:

@@ -63,7 +63,7 @@ class TrainOrder(Sampler[list[Draw]]):
         rank: int = 0,
         world_size: int = 1,
     ):
-        self.dataset, self.shuffle = dataset, EnlargedSampler(dataset, 1, 0, ratio)
+        self.dataset, self.shuffle = dataset, EnlargedSampler(dataset, 1, 0, ratio)  # pyright: ignore[reportArgumentType]
         largest = max(stage.batch_size for stage in plan.stages) * world_size
         if largest > len(self.shuffle):
             raise ValueError(f"an epoch of {len(self.shuffle)} pictures is smaller than a batch of {largest}")
@@ -86,7 +86,7 @@ class TrainOrder(Sampler[list[Draw]]):
             place = end
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        epoch, indices = None, []
+        epoch, indices = -1, []
         for step in self.steps():
             if step.begin.epoch != epoch:
                 epoch = step.begin.epoch

@@ -2,6 +2,6 @@
 
 from .image_clean_model import ImageCleanModel
 from .restoration_model import RestorationModel
-from .schedulers import CosineAnnealingRestartCyclicLR
+from .schedulers import CosineAnnealingLR, CosineAnnealingRestartCyclicLR
 
-__all__ = ["CosineAnnealingRestartCyclicLR", "ImageCleanModel", "RestorationModel"]
+__all__ = ["CosineAnnealingLR", "CosineAnnealingRestartCyclicLR", "ImageCleanModel", "RestorationModel"]

@@ -57,14 +57,14 @@ class ImageCleanModel(RestorationModel):
         self.lq, self.output = pictures, torch.cat(outputs)
 
     def as_picture(self, output: Tensor) -> np.ndarray:
-        return tensor2img([output], rgb2bgr=self._in_bgr())
+        return np.asarray(tensor2img([output], rgb2bgr=self._in_bgr()))
 
     def measured(self, visuals: dict[str, Tensor]) -> dict[str, np.ndarray]:
         if self.opt["val"].get("use_image") is not False:
             return super().measured(visuals)
         exactly: Any = np.float32
         return {
-            key: tensor2img([visuals[kind]], rgb2bgr=self._in_bgr(), out_type=exactly) * 255
+            key: np.asarray(tensor2img([visuals[kind]], rgb2bgr=self._in_bgr(), out_type=exactly)) * 255
             for key, kind in {"img": "result", "img2": "gt"}.items()
             if kind in visuals
         }

@@ -50,16 +50,15 @@ class RestorationModel(SavingModel):
 
     def __init__(self, opt: Options):
         train = opt.get("train") or {}
-        self.format = FORMATS.get(train.get("precision"))
+        self.format = FORMATS.get(train.get("precision", ""))
         self.accumulate: int = train.get("accumulate") or 1
         self.memory = torch.channels_last if train.get("channels_last") else torch.preserve_format
         self.skipped = self.skipped_in_row = 0
         super().__init__(opt)
 
-    # -- building ------------------------------------------------------------
-
     def model_to_device(self, net: nn.Module) -> nn.Module:
-        net = net.to(self.device, memory_format=self.memory)
+        net = net.to(self.device)
+        net.to(memory_format=self.memory)  # pyright: ignore[reportCallIssue]
         if self.is_train and self.opt["train"].get("compile"):
             net.compile()  # in place: its parameters keep their names
         if self.opt["dist"] and self.device.type == "cpu":
@@ -77,7 +76,12 @@ class RestorationModel(SavingModel):
         self.criteria = {name: criterion for name, criterion in usual.items() if criterion is not None}
         for key, block in train.items():
             if key.endswith("_opt") and key not in ("pixel_opt", "perceptual_opt") and block:
-                self.criteria[f"l_{key.removesuffix('_opt')}"] = build_loss(block).to(self.device)
+                name = f"l_{key.removesuffix('_opt')}"
+                if name in ("l_pix", "l_percep", "l_style"):
+                    raise UserError(
+                        f"train:{key}: its loss would be logged as {name}, as another is; rename it"
+                    )
+                self.criteria[name] = build_loss(block).to(self.device)
         if hasattr(self, "net_g_ema"):
             self.net_g_ema.to(memory_format=self.memory)
 
@@ -108,8 +112,6 @@ class RestorationModel(SavingModel):
         count = sum(p.numel() for p in net.parameters())
         get_root_logger().info(f"Network: {type(net).__name__}, with parameters: {count:,d}")
 
-    # -- training ------------------------------------------------------------
-
     def feed_data(self, data: dict[str, Any]) -> None:
         super().feed_data(data)
         if self.memory is torch.channels_last:
@@ -123,18 +125,22 @@ class RestorationModel(SavingModel):
         if self.mixup is not None:
             self.lq, self.gt = self.mixup(self.lq, self.gt)
         self.optimizer_g.zero_grad()
+        # the forward pass moves the statistics of norms
+        statistics = [(buffer, buffer.clone()) for buffer in self.net_g.buffers()]
         parts = list(zip(self.lq.chunk(self.accumulate), self.gt.chunk(self.accumulate), strict=True))
         sums: dict[str, Tensor] = {}
         for number, (lq, gt) in enumerate(parts, 1):
             with self._ranks_meet(number == len(parts)):
-                losses = self._losses(lq, gt, len(parts))
+                losses = self._losses(lq, gt)
                 self.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach()
         self.log_dict = self.reduce_loss_dict(OrderedDict(sums))
-        self._step(current_iter, finite=all(map(math.isfinite, self.log_dict.values())))
+        if not self._step(current_iter, finite=all(map(math.isfinite, self.log_dict.values()))):
+            for buffer, before in statistics:
+                buffer.copy_(before)
 
-    def _losses(self, lq: Tensor, gt: Tensor, parts: int) -> dict[str, Tensor]:
+    def _losses(self, lq: Tensor, gt: Tensor) -> dict[str, Tensor]:
         """Every loss of a micro-batch, so that those of all micro-batches add up to that of the batch."""
         enabled = self.format is not None
         with torch.autocast(self.device.type, self.format, enabled=enabled):
@@ -143,16 +149,19 @@ class RestorationModel(SavingModel):
         for name, criterion in self.criteria.items():
             value = criterion(self.output.float(), gt)
             # BasicSR's perceptual loss is a pair, each half of which may be off
-            named = zip((name, "l_style"), value if isinstance(value, tuple) else (value,), strict=False)
-            share = 1 if getattr(criterion, "reduction", "mean") == "sum" else 1 / parts
+            names = (name, "l_style" if name == "l_percep" else f"{name}_style")
+            named = zip(names, value if isinstance(value, tuple) else (value,), strict=False)
+            share = 1 if getattr(criterion, "reduction", "mean") == "sum" else len(lq) / len(self.lq)
             losses |= {key: part * share for key, part in named if part is not None}
         return losses
 
-    def _step(self, current_iter: int, *, finite: bool) -> None:
+    def _step(self, current_iter: int, *, finite: bool) -> bool:
+        """Change the weights, and tell so, unless the loss or the gradient is not finite."""
         self.scaler.unscale_(self.optimizer_g)
         parameters = [p for group in self.optimizer_g.param_groups for p in group["params"]]
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if finite and norm.isfinite():
+        taken = finite and bool(norm.isfinite())
+        if taken:
             if limit := self.opt["train"].get("grad_clip"):
                 nn.utils.clip_grads_with_norm_(parameters, limit, norm)
             self.scaler.step(self.optimizer_g)
@@ -164,6 +173,7 @@ class RestorationModel(SavingModel):
         self.scaler.update()
         if self.skipped:
             self.log_dict["skipped"] = self.skipped
+        return taken
 
     def _skip(self, current_iter: int, what: str) -> None:
         """Leave the weights as they are; stop where that has become a habit."""

@@ -42,18 +42,19 @@ class SavingModel(ValidatingModel):
         try:
             super().save(epoch, current_iter)
         except OSError as error:
+            what = "net_g_latest.pth" if current_iter == -1 else f"The checkpoint of iteration {current_iter}"
+            why = error.strerror or error
             get_root_logger().error(
-                f"The checkpoint of iteration {current_iter} could not be saved: {error.strerror or error}; "
-                "earlier ones are intact, training goes on"
+                f"{what} could not be saved: {why}; earlier ones are intact, the run goes on"
             )
             self._remove_halves()
             return
         if current_iter != -1:
             self.last_saved = current_iter
-            self._prune()
+            self._prune(current_iter)
 
     @master_only
-    def save_network(self, net, net_label, current_iter, param_key="params") -> None:
+    def save_network(self, net, net_label, current_iter, param_key: str | list[str] = "params") -> None:
         # BasicSR's tries three times, leaves a torn file behind and goes on
         nets = net if isinstance(net, list) else [net]
         keys = param_key if isinstance(param_key, list) else [param_key]
@@ -84,11 +85,16 @@ class SavingModel(ValidatingModel):
         Where `train:optim_g` or `train:scheduler` have changed since, they hold as if they had from the
         start; BasicSR would silently keep what the state brings.
         """
+        for optimizer, saved in zip(self.optimizers, resume_state["optimizers"], strict=False):
+            for mine, theirs in zip(optimizer.param_groups, saved["param_groups"], strict=False):
+                # BasicSR's is not fused, and GradScaler goes by how the optimizer was built
+                theirs |= {key: mine[key] for key in ("fused", "foreach") if key in mine}
         if resume_state.get("recipe", self._recipe()) == self._recipe():
             super().resume_training(resume_state)
         else:
             self._resume_with_another_recipe(resume_state)
-        self.scaler.load_state_dict(resume_state.get("scaler") or {})
+        if resume_state.get("scaler"):  # none where the run was not in fp16 before
+            self.scaler.load_state_dict(resume_state["scaler"])
         self.skipped, self.skipped_in_row = resume_state.get("skipped", (0, 0))
         if resume_state.get("best"):
             self.best_metric_results = resume_state["best"]
@@ -101,13 +107,15 @@ class SavingModel(ValidatingModel):
         return f"the last checkpoint is {self.opt['path']['training_states']}/{self.last_saved}.state"
 
     def _resume_with_another_recipe(self, state: dict[str, Any]) -> None:
-        before, now = (json.loads(recipe)["optim_g"]["type"] for recipe in (state["recipe"], self._recipe()))
-        if before != now:
-            raise ValueError(f"train:optim_g:type was {before}; begin a new run with the weights")
+        before, now = (json.loads(recipe)["optim_g"] for recipe in (state["recipe"], self._recipe()))
+        if before["type"] != now["type"]:
+            raise ValueError(f"train:optim_g:type was {before['type']}; begin a new run with the weights")
+        if before.get("no_decay") != now.get("no_decay"):
+            raise ValueError("train:optim_g:no_decay has changed, and with it the groups of parameters")
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             fresh = optimizer.state_dict()["param_groups"]
             if [len(group["params"]) for group in fresh] != [len(g["params"]) for g in saved["param_groups"]]:
-                raise ValueError("train:optim_g:no_decay has changed, and with it the groups of parameters")
+                raise ValueError("it is of a network with other parameters")
             optimizer.load_state_dict({"state": saved["state"], "param_groups": fresh})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that no optimizer steps meanwhile
@@ -122,30 +130,35 @@ class SavingModel(ValidatingModel):
     def _recipe(self) -> str:
         return json.dumps({key: self.opt["train"].get(key) for key in RECIPE}, sort_keys=True, default=str)
 
-    def _update_best_metric_result(self, dataset_name, metric, val, current_iter) -> None:
-        super()._update_best_metric_result(dataset_name, metric, val, current_iter)
-        if self.is_train and (dataset_name, metric) == self._deciding():
-            self.is_best = self.best_metric_results[dataset_name][metric]["iter"] == current_iter
+    def _initialize_best_metric_results(self, dataset_name: str) -> None:
+        # those of a training state may be of other metrics than are asked for now
+        known = getattr(self, "best_metric_results", {}).pop(dataset_name, {})
+        super()._initialize_best_metric_results(dataset_name)
+        for metric, fresh in self.best_metric_results[dataset_name].items():
+            if known.get(metric, fresh)["better"] == fresh["better"]:
+                fresh.update(known.get(metric, {}))
 
-    def validation(self, dataloader, current_iter, tb_logger, save_img=False) -> None:
-        """ValidatingModel's; the weights that are best so far are kept as net_g_best.pth.
+    def _update_best_metric_result(self, dataset_name, metric, val, current_iter) -> None:
+        """BasicSR's; the weights that are best so far are kept as net_g_best.pth.
 
         The first metric of the first validation set decides.
         """
-        self.is_best = False
-        super().validation(dataloader, current_iter, tb_logger, save_img)
-        if self.is_best:
+        record = self.best_metric_results[dataset_name][metric]
+        before = dict(record)
+        super()._update_best_metric_result(dataset_name, metric, val, current_iter)
+        if self.is_train and (dataset_name, metric) == self._deciding() and record["iter"] == current_iter:
             try:
                 self.save_networks("best")
             except OSError as error:
                 get_root_logger().error(f"net_g_best.pth could not be saved: {error.strerror or error}")
+                record.update(before)  # of the weights that the file still holds
 
     def save_networks(self, name: int | str) -> None:
         """Write net_g_NAME.pth: the weights and, where there is one, their average."""
         nets = {"params": self.net_g}
         if hasattr(self, "net_g_ema"):
             nets["params_ema"] = self.net_g_ema
-        self.save_network(list(nets.values()), "net_g", name, param_key=list(nets))
+        self.save_network([*nets.values()], "net_g", name, [*nets])
 
     def _deciding(self) -> tuple[str, str]:
         """The dataset and the metric that tell which weights are best."""
@@ -162,12 +175,16 @@ class SavingModel(ValidatingModel):
                 Path(folders["models"], name).unlink(missing_ok=True)
 
     @master_only
-    def _prune(self) -> None:
-        """Remove all but the newest `logger:keep_last` checkpoints, the training state first."""
+    def _prune(self, current_iter: int) -> None:
+        """Remove all but the newest `logger:keep_last` checkpoints, the training state first.
+
+        Those ahead are of a run that this one has gone back from.
+        """
         if not (keep := self.opt["logger"].get("keep_last")):
             return
         folders = self.opt["path"]
         states = [f for f in Path(folders["training_states"]).glob("*.state") if f.stem.isdigit()]
+        states = [state for state in states if int(state.stem) <= current_iter]
         for state in sorted(states, key=lambda file: int(file.stem))[:-keep]:
             state.unlink(missing_ok=True)
             Path(folders["models"], f"net_g_{state.stem}.pth").unlink(missing_ok=True)

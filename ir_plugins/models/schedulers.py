@@ -49,4 +49,19 @@ class CosineAnnealingRestartCyclicLR(LRScheduler):
         return [float(low + swing * (base - low)) for base in self.base_lrs]
 
 
-SCHEDULERS[CosineAnnealingRestartCyclicLR.__name__] = CosineAnnealingRestartCyclicLR
+class CosineAnnealingLR(CosineAnnealingRestartCyclicLR):
+    """One cosine from the base rate to eta_min, where the rate then stays (SGDR, eq. 5, without restarts).
+
+    torch's class of this name rises again past T_max, and after a second T_max iterations is where it began.
+
+    T_max: iterations of the cosine.  eta_min: the rate at its end.  Raises ValueError where T_max is below 1.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0, last_epoch: int = -1):
+        if T_max < 1:
+            raise ValueError(f"{T_max=} must be a whole number of at least 1")
+        super().__init__(optimizer, [T_max], eta_mins=[eta_min], last_epoch=last_epoch)
+
+
+for _scheduler in (CosineAnnealingRestartCyclicLR, CosineAnnealingLR):
+    SCHEDULERS[_scheduler.__name__] = _scheduler

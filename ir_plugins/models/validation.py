@@ -1,6 +1,6 @@
 """Restoring and measuring whole datasets, shared between the ranks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, tensor2img
 
-from ..distributed import gathered
+from ..distributed import as_on_first_rank, gathered, on_any_rank
+from ..errors import Stopped
 from ..ops.padding import pad_to_multiple
 from ..randomness import kept_random_state
 from ..storage import written_whole
@@ -32,6 +33,7 @@ class ValidatingModel(SRModel):
     which ends in a deadlock; it has no way to measure before rounding, or to keep a picture.
     """
 
+    interrupted: Callable[[], bool] = staticmethod(lambda: False)  # asked before each picture, where given
     metric_results: dict[str, float]
     best_metric_results: dict[str, dict[str, dict[str, Any]]]
 
@@ -39,11 +41,16 @@ class ValidatingModel(SRModel):
         """Restore every picture of a dataset, measure it, log the means, and save pictures if asked to.
 
         Each rank takes every `world_size`-th picture.  All of them end with the same `metric_results`, to the
-        last digit what one process finds, and the same `samples` of this dataset.
+        last digit what one process finds, and the same `samples` of this dataset.  Raises Stopped, on all of
+        them, where one is `interrupted`.
         """
         dataset = dataloader.dataset.opt["name"]
+        # each rank has gathered statistics of its own pictures; rank 0's are those that are saved
+        as_on_first_rank(self._validated().buffers())
         with kept_random_state():
             found = list(self._restored(dataloader, current_iter, save_img))
+        if on_any_rank(self.interrupted()):
+            raise Stopped(0)
         found = sorted((row for rows in gathered(found) for row in rows), key=itemgetter(0))
         self.samples = {
             **getattr(self, "samples", {}),
@@ -73,13 +80,14 @@ class ValidatingModel(SRModel):
             mine = Subset(dataset, range(rank, len(dataset), world_size))
             dataloader = DataLoader(mine, batch_size=1, pin_memory=dataloader.pin_memory)
         bar = tqdm(total=len(dataloader), unit="image", disable=rank > 0 or not self.opt["val"].get("pbar"))
+        self._let_go()  # of the training's GT, which would pass for that of a set without any
         for index, data in zip(range(rank, len(dataset), world_size), dataloader, strict=True):
+            if self.interrupted():
+                break
             self.feed_data(data)
             self.test()
             visuals = self.get_current_visuals()
-            # memory for the next picture, which may be larger
-            for key in {"lq", "gt", "output"} & set(vars(self)):
-                delattr(self, key)
+            self._let_go()  # the next picture may be larger
             title = Path(data["lq_path"][0]).stem
             if save_img:
                 self._save_picture(self.as_picture(visuals["result"]), name, title, current_iter)
@@ -91,9 +99,14 @@ class ValidatingModel(SRModel):
             bar.update()
         bar.close()
 
+    def _let_go(self) -> None:
+        """Free what has been restored."""
+        for key in {"lq", "gt", "output"} & set(vars(self)):
+            delattr(self, key)
+
     def as_picture(self, output: Tensor) -> np.ndarray:
         """What is saved of an output (1, C, H, W) in [0, 1]: (H, W, C), BGR, or (H, W), uint8."""
-        return tensor2img([output])
+        return np.asarray(tensor2img([output]))
 
     def measured(self, visuals: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """What metrics get: the result as `img` and, where there is one, GT as `img2`."""
@@ -107,8 +120,7 @@ class ValidatingModel(SRModel):
         It is padded by reflection to multiples of `val:window_size`, of which our nets have no need.  Where
         that key is missing, a net of BasicSR that works in windows gets whole ones.
         """
-        # the bare net: a wrapped one would wait for the other ranks
-        net = self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
+        net = self._validated()
         was_training = net.training
         net.eval()
         h, w = self.lq.shape[-2:]
@@ -119,6 +131,10 @@ class ValidatingModel(SRModel):
         scale = output.shape[-1] // padded.shape[-1]
         self.output = output[..., : h * scale, : w * scale]
         net.train(was_training)
+
+    def _validated(self) -> nn.Module:
+        """The net that is measured: bare, for a wrapped one would wait for the other ranks."""
+        return self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
 
     def _save_picture(self, picture: np.ndarray, dataset: str, name: str, current_iter) -> None:
         folder = Path(self.opt["path"]["visualization"])
@@ -145,7 +161,7 @@ class ValidatingModel(SRModel):
 
 def _sample(dataset: str, name: str, visuals: dict[str, Tensor]) -> Sample:
     def picture(tensor: Tensor) -> np.ndarray:
-        pixels = tensor2img([tensor[:, :3]], rgb2bgr=False)  # the first view of a pair
+        pixels = np.asarray(tensor2img([tensor[:, :3]], rgb2bgr=False))  # the first view of a pair
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     gt = visuals.get("gt")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from ir_plugins import models, schema
 from ir_plugins.models import CosineAnnealingRestartCyclicLR
 
 from basicsr.models.lr_scheduler import CosineAnnealingRestartLR
@@ -49,6 +50,26 @@ def test_past_the_last_cycle_the_rate_stays_at_its_minimum():
 def test_weights_and_minima_have_defaults():
     found = rates(9, CosineAnnealingRestartCyclicLR, [3, 5])
     assert found[4, 0] > 2e-4 and found[3, 0] == found[8, 0] == 0
+
+
+def test_one_cosine_is_torchs_until_it_ends_and_then_stays():
+    found = rates(41, models.CosineAnnealingLR, T_max=17, eta_min=1e-5)
+    torchs = rates(41, CosineAnnealingLR, 17, eta_min=1e-5)
+    assert torch.allclose(found[:18], torchs[:18])
+    assert torch.allclose(found[17:], torch.tensor(1e-5, dtype=torch.float64))
+    assert torchs[34, 0] > 2.9e-4  # why it is not used
+    assert rates(4, models.CosineAnnealingLR, 3)[3].tolist() == [0, 0]
+
+
+def test_option_files_find_the_schedules():
+    for kind in (models.CosineAnnealingLR, CosineAnnealingRestartCyclicLR):
+        assert schema.SCHEDULERS[kind.__name__] is kind
+
+
+@pytest.mark.parametrize("periods", [0, -3])
+def test_a_cosine_takes_time(periods):
+    with pytest.raises(ValueError, match=f"T_max={periods} must be a whole number of at least 1"):
+        rates(1, models.CosineAnnealingLR, periods)
 
 
 def test_a_state_goes_on_where_it_was():

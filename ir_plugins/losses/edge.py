@@ -1,0 +1,65 @@
+"""The loss of edges: what a blur takes away."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from basicsr.losses.loss_util import weight_reduce_loss
+from basicsr.utils.registry import LOSS_REGISTRY
+
+from .pairs import check_choice, check_positive, full_precision
+from .pixel import charbonnier
+
+GAUSSIAN = (0.05, 0.25, 0.4, 0.25, 0.05)  # along one axis (Burt and Adelson 1983, a = 0.4)
+
+
+def laplacian(x: Tensor) -> Tensor:
+    """One level of a Laplacian pyramid, the picture less its coarser self: (B, C, H, W) -> same.
+
+    Coarser is: blurred, every other pixel taken from the first on, set back between zeros, four times as
+    bright, and blurred again.  Beyond its border a picture goes on as it ends.
+    """
+    # autocast would blur in half precision, where most of the difference is rounding
+    with torch.autocast(x.device.type, enabled=False):
+        line = x.new_tensor(GAUSSIAN)
+        kernel = torch.outer(line, line)[None, None]
+
+        def blur(picture: Tensor, stride: int = 1) -> Tensor:
+            return F.conv2d(F.pad(picture, (2, 2, 2, 2), mode="replicate"), kernel, stride=stride)
+
+        single = x.flatten(0, 1)[:, None]  # (BC, 1, H, W)
+        coarse = torch.zeros_like(single)
+        coarse[..., ::2, ::2] = 4 * blur(single, stride=2)
+        return (single - blur(coarse)).reshape(x.shape)
+
+
+@LOSS_REGISTRY.register()
+class EdgeLoss(nn.Module):
+    """Charbonnier loss of a Laplacian pyramid's finest level (MPRNet, eq. 3).
+
+    The mean of √((Δpred - Δtarget)² + eps²), where Δ is what a picture has beyond its coarser self.  MPRNet
+    adds 0.05 of it to its Charbonnier loss.
+
+    eps: where the loss turns from square to absolute.  loss_weight: a factor.  reduction: mean or sum over
+    all numbers.  Raises ValueError where eps is not above 0, or reduction is unknown.
+    """
+
+    def __init__(
+        self, loss_weight: float = 1.0, reduction: Literal["mean", "sum"] = "mean", eps: float = 1e-3
+    ):
+        super().__init__()
+        check_choice("reduction", reduction, ("mean", "sum"))
+        check_positive("eps", eps)
+        self.loss_weight, self.reduction, self.eps = loss_weight, reduction, eps
+
+    def forward(self, pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) twice -> one number.  weight: (B, 1 or C, H, W), of each pixel.
+
+        Raises ValueError where shapes differ.
+        """
+        pred, target = full_precision(pred, target)
+        # Δ is linear: once, of the difference, instead of once of each
+        loss = charbonnier(laplacian(pred - target), self.eps)
+        return self.loss_weight * weight_reduce_loss(loss, weight, self.reduction)

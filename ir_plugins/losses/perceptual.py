@@ -1,0 +1,167 @@
+"""The loss of features that a classifier sees."""
+
+from http.client import HTTPException
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import get_model_weights
+
+from basicsr.utils.registry import LOSS_REGISTRY
+
+from ..checkpoints import read_weights
+from ..errors import UserError
+from .pairs import check_choice, check_side, full_precision
+
+CONVOLUTIONS = {  # of each of the five blocks, which end in a pooling
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+WIDTHS = (64, 128, 256, 512, 512)
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's R, G and B
+CRITERIA = {"l1": F.l1_loss, "l2": F.mse_loss}
+
+
+@LOSS_REGISTRY.register()
+class VGGPerceptualLoss(nn.Module):
+    """Distance of VGG features before their ReLU (Johnson et al. 2016; ESRGAN, section 3.3).
+
+    The sum over layers of weight · mean |φ(pred) - φ(target)|, φ the features of ImageNet's classifier.
+
+    BasicSR's PerceptualLoss fetches VGG19 whenever it is built, cannot build its criterion l2, and returns a
+    pair, which BasicSR's models expect of `perceptual_opt`; this one returns one number, and stands in any
+    block of RestorationModel.  VGG is frozen, and as deep as the deepest layer only.
+
+    layer_weights: a weight for each layer, {conv5_4: 1.0}; layers are conv1_1 ... conv5_4 (of VGG19).
+    vgg_type: vgg11, vgg13, vgg16 or vgg19, without batch norm.  weights: a file of torchvision's weights; by
+    default torchvision's own, from the cache of torch.hub or fetched into it.  criterion: l1, the mean
+    absolute difference, or l2, the mean square.  loss_weight: a factor.
+
+    On the meta device nothing is read.  Raises ValueError where an argument names what is not there, and
+    UserError, naming the file, where weights cannot be had or are not VGG's.
+    """
+
+    fetches_weights = True
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        layer_weights: dict,
+        loss_weight: float = 1.0,
+        vgg_type: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = "vgg19",
+        weights: str | None = None,
+        criterion: Literal["l1", "l2"] = "l1",
+    ):
+        super().__init__()
+        check_choice("vgg_type", vgg_type, CONVOLUTIONS)
+        check_choice("criterion", criterion, CRITERIA)
+        names = layer_names(vgg_type)
+        if not isinstance(layer_weights, dict) or not layer_weights:
+            raise ValueError(f"{layer_weights=} must name layers and their weights, as {{conv5_4: 1.0}}")
+        for name, weight in layer_weights.items():
+            check_choice("a key of layer_weights", name, (n for n in names if n.startswith("conv")))
+            if not isinstance(weight, int | float):
+                raise ValueError(f"layer_weights: {name} is {weight!r}; expected a number")
+        self.loss_weight, self.criterion = loss_weight, CRITERIA[criterion]
+        self.layer_weights = {names.index(name): weight for name, weight in layer_weights.items()}
+        deepest = max(self.layer_weights)
+        self.least_side = 2 ** names[:deepest].count("pool")  # what the poolings leave a pixel of
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+        with torch.device("meta"):  # initial weights would cost memory, and draws of the random generator
+            self.features = features(names[: deepest + 1])
+        if not self.mean.is_meta:
+            state = load_features(vgg_type, weights, self.features)
+            self.features.load_state_dict(state, assign=True)
+        self.eval().requires_grad_(False)
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(B, 3, H, W) twice, RGB in 0..1 -> one number.  No gradient flows to the target.
+
+        Raises ValueError where shapes differ, are not RGB, or are too small for the poolings.
+        """
+        pred, target = full_precision(pred, target)
+        if pred.shape[1] != 3:
+            raise ValueError(f"VGG sees RGB, not {pred.shape[1]} channels; take another loss")
+        check_side(pred, self.least_side, "raise gt_size, or take layers of earlier blocks")
+        with torch.no_grad():
+            wanted = self._layers(target)
+        distances = [
+            # autocast makes features half precision, but compares them in float32
+            self.layer_weights[i] * self.criterion(feature, wanted[i])
+            for i, feature in self._layers(pred).items()
+        ]
+        return self.loss_weight * torch.stack(distances).sum()
+
+    def _layers(self, x: Tensor) -> dict[int, Tensor]:
+        """The features of each layer that has a weight, (B, C', H', W')."""
+        x, found = (x - self.mean) / self.deviation, {}
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if i in self.layer_weights:
+                found[i] = x
+        return found
+
+
+def layer_names(vgg_type: str) -> list[str]:
+    """The layers of torchvision's `features` in order: conv1_1, relu, ..., pool, conv2_1, ..."""
+    names = []
+    for block, count in enumerate(CONVOLUTIONS[vgg_type], start=1):
+        for i in range(1, count + 1):
+            names += [f"conv{block}_{i}", "relu"]
+        names.append("pool")
+    return names
+
+
+def features(names: list[str]) -> nn.Sequential:
+    """Those layers; their numbers are the keys of torchvision's weights."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for name in names:
+        if name == "pool":
+            layers.append(nn.MaxPool2d(2))
+        elif name == "relu":
+            layers.append(nn.ReLU())  # not in place: what stands before it is the feature
+        else:
+            width = WIDTHS[int(name[4]) - 1]
+            layers.append(nn.Conv2d(channels, width, 3, padding=1))
+            channels = width
+    return nn.Sequential(*layers)
+
+
+def load_features(vgg_type: str, path: str | Path | None, wanted: nn.Module) -> dict[str, Tensor]:
+    """The float32 state dict of `wanted`, out of a file of torchvision's weights of the whole VGG.
+
+    path: the file; None for the one in torch.hub's cache, which is fetched where it is not there.
+    """
+    url = get_model_weights(vgg_type)["IMAGENET1K_V1"].url
+    name = Path(url).name
+    if path is None:
+        path = Path(torch.hub.get_dir()) / "checkpoints" / name
+        if not path.is_file():
+            _fetch(url, path)
+    found, state = read_weights(path), {}
+    for key, value in wanted.state_dict().items():
+        if (there := found.get(f"features.{key}")) is None or there.shape != value.shape:
+            fault = "is missing" if there is None else f"is {list(there.shape)}, not {list(value.shape)}"
+            raise UserError(f"{path}: holds no {vgg_type}: features.{key} {fault}; take torchvision's {name}")
+        state[key] = there.float()
+    return state
+
+
+def _fetch(url: str, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # the name ends in the first digits of the content's SHA-256
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
+    except (OSError, RuntimeError, HTTPException) as error:  # no network, no room, other content, cut off
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{path}: no such file, and {url} cannot be fetched: {reason}; "
+            "put that file there, or name a copy of it in `weights`"
+        ) from error

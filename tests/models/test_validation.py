@@ -1,0 +1,297 @@
+"""Validation against BasicSR's own, and what it leaves behind."""
+
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from small_model import NETWORK, batches, small_model, train_on
+from tiny import write_pairs
+
+from ir_plugins.data.loaders import validation_loaders
+from ir_plugins.models.samples import Sample, strip
+from ir_plugins.randomness import random_state
+
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import imwrite
+from basicsr.utils.registry import METRIC_REGISTRY
+
+METRICS = {
+    "psnr": {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": True},
+    "ssim": {"type": "calculate_ssim", "crop_border": 0},
+    "blind": {"type": "brightness", "better": "lower"},
+}
+BLIND = {"blind": METRICS["blind"]}
+FOLDER = Path("experiments/tiny/visualization")
+SIZES = [(9, 11), (13, 8), (8, 15), (11, 10), (8, 9)]
+
+
+def brightness(img, **arguments):
+    """A metric that needs no GT."""
+    return img.mean() / 7
+
+
+@pytest.fixture
+def data(small, monkeypatch):
+    monkeypatch.setitem(METRIC_REGISTRY._obj_map, "brightness", brightness)
+    write_pairs(small / "data/val", SIZES)
+    return small / "data/val"
+
+
+def model(metrics=None, *, blind=False, phase="train", **options):
+    """A model, and the loader of its validation set, which has GT unless it is blind."""
+    found = small_model(**options)
+    found.opt["val"]["metrics"] = {"psnr": METRICS["psnr"]} if metrics is None else metrics
+    if blind:
+        found.opt["datasets"]["val"] |= {"type": "SingleImageDataset", "dataroot_lq": "data/val/lq"}
+    if phase == "test":
+        found.is_train = found.opt["is_train"] = False
+    return found, validation_loaders(found.opt)[0]
+
+
+class Board:
+    """A tb_logger that remembers."""
+
+    def __init__(self):
+        self.scalars, self.images = [], []
+
+    def add_scalar(self, *arguments):
+        self.scalars.append(arguments)
+
+    def add_image(self, tag, picture, step, dataformats):
+        self.images.append((tag, picture, step, dataformats))
+
+
+def saved(folder=FOLDER):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("ema_decay", [0, 0.5])
+def test_it_measures_and_saves_what_basicsr_does(data, ema_decay, blind):
+    net, loader = model(BLIND if blind else METRICS, blind=blind, ema_decay=ema_decay)
+    if not blind:
+        train_on(net, batches(3))
+    board, theirs = Board(), Board()
+    SRModel.nondist_validation(net, loader, 17, theirs, save_img=True)
+    expected, best = net.metric_results, net.best_metric_results
+    pictures = {name: (FOLDER / name).read_bytes() for name in saved()}
+    decoded = {name: cv2.imread(str(FOLDER / name)) for name in saved()}
+    assert len(pictures) == 5 and "3/3_17.png" in pictures
+    for path in FOLDER.rglob("*.png"):
+        path.unlink()
+    del net.metric_results, net.best_metric_results
+    net.validation(loader, 17, board, save_img=True)
+    assert net.metric_results == expected and net.best_metric_results == best  # to the last digit
+    assert board.scalars == theirs.scalars and len(board.scalars) == len(expected)
+    assert saved() == sorted(pictures)
+    assert all(np.array_equal(cv2.imread(str(FOLDER / name)), decoded[name]) for name in decoded)
+
+
+def test_the_log_is_that_of_basicsr(data, messages):
+    net, loader = model(METRICS)
+    told = []
+    for validate in (SRModel.nondist_validation, type(net).validation):
+        messages.clear()
+        validate(net, loader, 17, None, False)
+        told.append([text for text in messages if "# psnr" in text])
+    assert told[0] == told[1] and len(told[0]) == 1 and "Best" in told[0][0]
+
+
+@pytest.mark.parametrize("suffix", [None, "odd"])
+def test_a_test_names_pictures_after_itself(data, suffix):
+    net, loader = model(phase="test")
+    net.opt["val"]["suffix"] = suffix
+    SRModel.nondist_validation(net, loader, "tiny", None, save_img=True)
+    names = saved()
+    assert f"val/3_{suffix or 'tiny'}.png" in names
+    for path in FOLDER.rglob("*.png"):
+        path.unlink()
+    net.validation(loader, "tiny", None, save_img=True)
+    assert saved() == names
+
+
+def test_without_metrics_pictures_are_restored_all_the_same(data, messages):
+    net, loader = model({})
+    net.validation(loader, 3, None, save_img=True)
+    assert len(saved()) == 5 and not hasattr(net, "metric_results")
+    assert not any("Validation" in text for text in messages)
+
+
+@pytest.mark.parametrize("save_img", [True, False])
+def test_pictures_are_saved_if_asked_for(data, save_img):
+    net, loader = model()
+    net.validation(loader, 3, None, save_img)
+    assert len(saved()) == 5 * save_img
+
+
+def test_random_numbers_and_the_training_go_on_as_if_nothing_had_been(data):
+    (plain, _), (net, loader) = model(), model()
+    train_on(plain, batches(2))
+    train_on(net, batches(2)[:1])
+    torch.set_printoptions(threshold=100_000)
+    before = str(random_state())
+    net.test = lambda test=net.test: (random.random(), np.random.rand(), torch.rand(1), test())
+    net.validation(loader, 1, None)
+    assert str(random_state()) == before and net.net_g.training
+    torch.set_printoptions(profile="default")
+    train_on(net, batches(2)[1:], first=2)
+    for ours, theirs in zip(net.net_g.parameters(), plain.net_g.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_norm_does_not_learn_from_it(data):
+    net, loader = model(network=NETWORK | {"norm": True})
+    before = {name: value.clone() for name, value in net.net_g.state_dict().items()}
+    net.validation(loader, 1, None)
+    assert all(torch.equal(value, before[name]) for name, value in net.net_g.state_dict().items())
+
+
+def test_gt_of_the_training_is_not_taken_for_a_picture_s(data):
+    net, loader = model(BLIND, blind=True)
+    train_on(net, batches(1))
+    given = []
+    net.measured = lambda visuals, measured=net.measured: given.append(set(visuals)) or measured(visuals)
+    net.validation(loader, 1, None)
+    assert given == [{"lq", "result"}] * 5
+    assert [sample.gt for sample in net.samples["val"]] == [None] * 3
+
+
+def test_no_picture_is_held_on_to(data):
+    net, loader = model()
+    train_on(net, batches(1))
+    net.validation(loader, 1, None)
+    assert not {"lq", "gt", "output"} & set(vars(net))
+    train_on(net, batches(1), first=2)
+
+
+def test_a_few_samples_of_each_set_are_kept_in_rgb(data):
+    net, _ = model(METRICS, ema_decay=0.5)
+    second = net.opt["datasets"]["val"] | {"name": "second"}
+    net.opt["datasets"]["val_2"] = second
+    for one in validation_loaders(net.opt):
+        net.validation(one, 5, None, save_img=True)
+    assert {name: [s.name for s in shown] for name, shown in net.samples.items()} == {
+        "val": ["0", "1", "2"],
+        "second": ["0", "1", "2"],
+    }
+    for sample in net.samples["val"]:
+        for picture, file in (
+            (sample.lq, data / f"lq/{sample.name}.png"),
+            (sample.gt, data / f"gt/{sample.name}.png"),
+            (sample.result, FOLDER / sample.name / f"{sample.name}_5.png"),
+        ):
+            assert np.array_equal(picture, cv2.imread(str(file))[..., ::-1]) and picture.dtype == np.uint8
+
+
+def test_a_smaller_set_has_fewer_samples(small):
+    write_pairs(small / "data/val", SIZES[:2])
+    net, loader = model()
+    for _ in range(2):
+        net.validation(loader, 1, None)
+        assert len(net.samples["val"]) == 2
+
+
+def sample_of(lq, result, gt=None):
+    """The sample that a model keeps of one picture; tensors (1, C, H, W)."""
+    net = small_model()
+    data = {"lq": lq, "lq_path": ["some/where/name.ext.png"]} | ({} if gt is None else {"gt": gt})
+    net.opt["val"]["metrics"] = None
+    net.test = lambda: setattr(net, "output", result)
+
+    class One(torch.utils.data.Dataset):
+        def __init__(self):
+            self.opt = {"name": "set"}
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return {key: value[0] for key, value in data.items()}
+
+    net.validation(torch.utils.data.DataLoader(One(), batch_size=1), 1, None)
+    return net.samples["set"][0]
+
+
+@pytest.mark.parametrize("channels, shown", [(1, 1), (3, 3), (6, 3)])
+def test_samples_of_any_channels(small, channels, shown):
+    lq, out = torch.rand(1, channels, 5, 7), torch.rand(1, min(channels, 3), 10, 14)
+    found = sample_of(lq, out, out)
+    assert (found.dataset, found.name) == ("set", "name.ext")
+    expected = (lq[0, :shown].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(found.lq, expected)  # of a pair the first view
+    assert found.result.shape == found.gt.shape == (10, 14, shown)
+    assert strip(found).shape == (10, 42, 3)
+
+
+def test_a_strip_lays_them_side_by_side():
+    lq = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    result, gt = np.full((4, 6, 1), 100, np.uint8), np.full((4, 6, 3), 200, np.uint8)
+    found = strip(Sample("set", "name", lq, result, gt))
+    assert found.shape == (4, 18, 3)
+    assert np.array_equal(found[:, :6], lq.repeat(2, 0).repeat(2, 1))
+    assert (found[:, 6:12] == 100).all() and (found[:, 12:] == 200).all()
+    assert np.array_equal(strip(Sample("set", "name", lq, result, None)), found[:, :12])
+    assert strip(Sample("set", "name", lq[..., :1], result, None)).shape == (4, 12, 3)
+
+
+def test_tensorboard_is_shown_numbers_and_pictures(data):
+    net, loader = model(METRICS)
+    board = Board()
+    net.validation(loader, 17, board)
+    assert board.scalars == [(f"metrics/val/{name}", value, 17) for name, value in net.metric_results.items()]
+    assert [(tag, step, layout) for tag, _, step, layout in board.images] == [
+        (f"val/{n}", 17, "HWC") for n in range(3)
+    ]
+    for sample, (_, picture, _, _) in zip(net.samples["val"], board.images, strict=True):
+        assert np.array_equal(picture, strip(sample))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_bar_is_there_if_asked_for(data, wanted, capsys):
+    net, loader = model()
+    net.opt["val"]["pbar"] = wanted
+    capsys.readouterr()
+    net.validation(loader, 1, None)
+    assert ("5/5" in capsys.readouterr().err) == wanted
+
+
+def refuse(picture, monkeypatch):
+    """Let no picture of that name be written."""
+    real = open
+
+    def opened(path, *arguments, **keywords):
+        if picture in str(path) and "wb" in arguments:
+            raise OSError(28, "No space left on device")
+        return real(path, *arguments, **keywords)
+
+    monkeypatch.setattr("builtins.open", opened)
+
+
+def test_while_training_a_full_disk_costs_the_picture_alone(data, monkeypatch, messages):
+    net, loader = model()
+    refuse("2_7.png", monkeypatch)
+    net.validation(loader, 7, None, save_img=True)
+    assert saved() == [f"{n}/{n}_7.png" for n in (0, 1, 3, 4)]
+    warnings = [text for text in messages if text.startswith("WARNING")]
+    assert len(warnings) == 1
+    assert warnings[0].endswith("2/2_7.png: not saved: No space left on device; training goes on")
+    assert len(net.samples["val"]) == 3 and net.metric_results["psnr"] > 0
+
+
+def test_a_test_without_its_pictures_fails(data, monkeypatch):
+    net, loader = model(phase="test")
+    refuse("2_tiny.png", monkeypatch)
+    with pytest.raises(OSError, match="No space left"):
+        net.validation(loader, "tiny", None, save_img=True)
+    assert saved() == ["val/0_tiny.png", "val/1_tiny.png"]
+
+
+def test_pictures_are_those_that_basicsr_writes(data):
+    net, loader = model(network=NETWORK | {"width": 3})
+    net.validation(loader, 1, None, save_img=True)
+    picture = cv2.imread(str(FOLDER / "0/0_1.png"))
+    imwrite(picture, "a.png")
+    assert Path("a.png").read_bytes() == (FOLDER / "0/0_1.png").read_bytes()
