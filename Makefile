@@ -1,6 +1,7 @@
 # make demo   train a small SemanIR x2 on real photographs and look at the result
 # make test   the tests (seconds each); make test-all adds the slow ones
 # make lint   ruff and pyright;  make bench  speed against the plain way, in one run
+# make schema write options/schema.json, by which editors know option files
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: venv demo test test-all lint bench clean
+.PHONY: venv demo test test-all lint bench schema clean
 
 venv: $(READY)
 
@@ -44,6 +45,9 @@ lint: venv
 bench: venv
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_training.py
+
+schema: venv
+	$(BIN)/python scripts/write_schema.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -28,7 +28,7 @@ setup(
         "setuptools<82",
     ],
     extras_require={
-        "dev": ["pytest", "ruff", "onnx", "onnxscript", "onnxruntime"],
+        "dev": ["pytest", "ruff", "jsonschema", "onnx", "onnxscript", "onnxruntime"],
         "lint": ["pyright[nodejs]"],
     },
     entry_points={"console_scripts": ["basicsr = ir_plugins.cli:main"]},

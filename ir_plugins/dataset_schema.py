@@ -1,25 +1,21 @@
 """What may stand in a block of `datasets`, and whether network_g takes what it gives."""
 
 import inspect
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Set
 from typing import Any
 
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
 
+from .basicsr_keys import LOADER, PICTURES
 from .options import Options
-from .problems import Problem, is_block, registered, unknown, unknown_keys
+from .problems import Problem, is_block, registered, unknown, unknown_keys, value_at
 from .signatures import Keys, keys_read
 
-# what BasicSR's pipelines and loaders look up themselves
-LOADER = {"name", "type", "mode", "io_backend", "batch_size_per_gpu", "num_worker_per_gpu", "use_shuffle"}
-LOADER |= {
-    "dataset_enlarge_ratio",
-    "prefetch_mode",
-    "num_prefetch_queue",
-    "pin_memory",
-    "persistent_workers",
-}
 NEEDED = {"io_backend", "dataroot_gt", "dataroot_lq", "dataroot_lqL", "dataroot_lqR"}  # by who looks them up
+KEYS = LOADER | PICTURES
+# the dataset names the databases itself
+BACKENDS = {"disk": (), "lmdb": ("db_paths", "client_keys", "readonly", "lock", "readahead")}
 INPUT_CHANNELS = ("inp_channels", "dd_in", "in_chans", "num_in_ch")  # how networks call them
 
 
@@ -32,11 +28,10 @@ def dataset_problems(
     `option_problems` that yields a key and a text for every value that it cannot work with.
     """
     phase = keys[-1].split("_")[0]
-    if phase not in ("train", "val", "test") or (is_train and phase == "test"):
-        expected = (
-            "train, val or val_1, val_2, ..." if is_train else "train, val or test, or test_1, test_2, ..."
-        )
-        yield Problem(keys, f"is not a phase; expected {expected}")
+    if not re.fullmatch(r"train|(val|test)(_.*)?", keys[-1]) or (is_train and phase == "test"):
+        expected = "val or val_1, val_2, ..." if is_train else "val or test, or test_1, test_2, ..."
+        yield Problem(keys, f"is not a phase; expected train, {expected}")
+        return
     if not is_block(dataset) or not dataset:
         yield Problem(keys, "must be a block of keys")
         return
@@ -45,27 +40,43 @@ def dataset_problems(
         yield unknown((*keys, "type"), dataset.get("type"), DATASET_REGISTRY.keys())
         return
     read = keys_read(kind)
-    yield from unknown_keys(dataset, keys, LOADER | known | {path[0] for path in read})
-    needed = NEEDED | ({"use_hflip", "use_rot"} if phase == "train" else set())
-    needed &= {path[0] for path in keys_read(kind, required=True)}
+    yield from unknown_keys(dataset, keys, LOADER.keys() | known | {path[0] for path in read})
+    needed = needed_keys(kind, {"use_hflip", "use_rot"} if phase == "train" else set())
     if phase == "train":
         needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & {path[0] for path in read})
-    yield from (Problem((*keys, key), "is missing") for key in sorted(needed) if dataset.get(key) is None)
-    prefetch = dataset.get("prefetch_mode")
-    if prefetch not in (None, "cpu", "cuda"):
-        yield Problem((*keys, "prefetch_mode"), f"is '{prefetch}'; expected ~, cpu or cuda")
+    for key in sorted(needed):
+        # Restormer's files write `none`, which its own datasets judge
+        if dataset.get(key) in (None, "") or (
+            dataset[key] == "none" and not hasattr(kind, "option_problems")
+        ):
+            yield Problem((*keys, key), "is missing")
+    for key, fault in ((key, key_of.fault(dataset[key])) for key, key_of in KEYS.items() if key in dataset):
+        if fault:
+            yield Problem((*keys, key), fault)
+    if (dataset.get("mean") is None) != (dataset.get("std") is None):
+        yield Problem((*keys, "mean"), "and std need each other")
     if dataset.get("persistent_workers") and not dataset.get("num_worker_per_gpu"):
         yield Problem((*keys, "persistent_workers"), "needs num_worker_per_gpu of at least 1")
-    if prefetch == "cuda" and dataset.get("pin_memory") is not True:
+    if dataset.get("prefetch_mode") == "cuda" and dataset.get("pin_memory") is not True:
         yield Problem((*keys, "prefetch_mode"), "cuda needs pin_memory: true beside it")
-    io_backend = dataset.get("io_backend")
-    if io_backend is not None and (
-        not is_block(io_backend) or io_backend.get("type") not in ("disk", "lmdb")
-    ):
-        yield Problem((*keys, "io_backend"), "must be {type: disk} or {type: lmdb}")
+    yield from _backend_problems((*keys, "io_backend"), dataset.get("io_backend"))
     if hasattr(kind, "option_problems"):
         for key, text in kind.option_problems(dataset | {"phase": phase, "scale": scale}):
             yield Problem((*keys, key), text)
+
+
+def needed_keys(kind: type, also: Set[str] = frozenset()) -> set[str]:
+    """What a dataset class cannot do without, of the keys that are needed in every phase and of `also`."""
+    return (NEEDED | also) & {path[0] for path in keys_read(kind, required=True)}
+
+
+def _backend_problems(keys: Keys, backend: Any) -> Iterator[Problem]:
+    if backend is None:
+        return
+    if value_at(backend, "type") not in BACKENDS:
+        yield Problem(keys, "must be {type: disk} or {type: lmdb}")
+    else:
+        yield from unknown_keys(backend, keys, {"type", *BACKENDS[backend["type"]]})
 
 
 def channel_problems(options: Options) -> Iterator[Problem]:

@@ -52,7 +52,7 @@ def read_options(path: str, force: list[str] | None = None) -> Options:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
-        raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        raise UserError(f"{where}: not valid YAML: {_said(error)}") from error
     except (ValueError, RecursionError) as error:  # !!int abc, for example
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(options, dict):
@@ -66,6 +66,12 @@ def locate(path: str, keys: tuple[str, ...]) -> str:
     """Where in the file a key stands, as "file:line"; the nearest block above it where the key is not in the
     file.
     """
+    line = line_of(path, keys)
+    return f"{path}:{line}" if line else path
+
+
+def line_of(path: str, keys: tuple[str, ...]) -> int:
+    """The line of a key, or of the nearest block above it; 0 where none of it is in the file."""
     node, line = yaml.compose(_read_text(path), _Loader), 0
     for key in keys:
         entries = node.value if isinstance(node, yaml.MappingNode) else []
@@ -73,7 +79,7 @@ def locate(path: str, keys: tuple[str, ...]) -> str:
         if found is None:
             break
         line, node = found[0].start_mark.line + 1, found[1]
-    return f"{path}:{line}" if line else path
+    return line
 
 
 def complete(options: Options, *, is_train: bool, auto_resume: bool = False, debug: bool = False) -> Options:
@@ -149,6 +155,10 @@ def _override(options: Options, entry: str) -> None:
         options = options[block]
     # BasicSR's word for nothing, which in these two means something
     options[last] = None if value == "none" and last not in ("attention", "dataroot_lq") else value
+
+
+def _said(error: yaml.YAMLError) -> str:
+    return " ".join((getattr(error, "problem", None) or str(error)).split())
 
 
 def _read_text(path: str) -> str:

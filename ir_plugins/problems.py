@@ -2,16 +2,17 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from basicsr.utils.registry import Registry
 
-from .options import Options
+from .errors import UserError
+from .options import Options, line_of
 from .signatures import Keys, fits, kind_of
 
-WORDS = {bool: "true or false", int: "a whole number", float: "a number", dict: "a block of keys"}
-WORDS |= {Sequence[int]: "a list of whole numbers"}
+LIMIT = 2e9  # no number in an option file means anything beyond it
 # blocks where a model's keys stand beside those of what the block builds
 SHARED = (("train", "optim_g"), ("datasets", "train"))
 
@@ -24,9 +25,10 @@ class Problem(NamedTuple):
 
 
 class Key(NamedTuple):
-    """An option key that a model declares: the kind of its value as an annotation, and what it does.
+    """An option key: the kind of its value as an annotation, and what it does.
 
-    least, above, below: bounds of a number, least being allowed itself.
+    least, above, below: bounds of a number or of each in a list, least being allowed itself.  empty: whether
+    it may be left empty, which means: off.
     """
 
     kind: Any
@@ -34,20 +36,62 @@ class Key(NamedTuple):
     least: float = -math.inf
     above: float = -math.inf
     below: float = math.inf
+    empty: bool = True
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with a value, None where nothing is; an empty value means: off."""
-        if value is None:
+        """What is wrong with a value, None where nothing is."""
+        if value is None and self.empty:
             return None
-        bounds = [f"of at least {self.least:g}"] if self.least > -math.inf else []
-        bounds += [f"above {self.above:g}"] if self.above > -math.inf else []
-        bounds += [f"below {self.below:g}"] if self.below < math.inf else []
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        inside = not number or (self.least <= value < self.below and value > self.above)
-        if fits(value, self.kind) and inside:
+        items = value if isinstance(value, list) else [value]
+        numbers = [n for n in items if isinstance(n, int | float) and not isinstance(n, bool)]
+        if fits(value, self.kind) and all(map(self._holds, numbers)):
             return None
-        kind = WORDS.get(self.kind, kind_of(self.kind))
-        return f"is {value!r}; expected {' '.join([kind, ' and '.join(bounds)]).rstrip()}"
+        below = LIMIT if any(abs(number) >= LIMIT for number in numbers) else self.below
+        expected = f"is {value!r}; expected {kind_of(self.kind, _bounds(self.least, self.above, below))}"
+        if isinstance(value, float) and value.is_integer() and fits(int(value), self.kind):
+            return f"{expected}; write {int(value)}"
+        return expected
+
+    def _holds(self, number: float) -> bool:
+        # nan compares as false with everything
+        return abs(number) < LIMIT and self.least <= number < self.below and number > self.above
+
+
+def _bounds(least: float, above: float, below: float) -> str:
+    if least > -math.inf and below < math.inf:
+        return f" from {least:g} to below {below:g}"
+    bounds = [f"of at least {least:g}"] if least > -math.inf else []
+    bounds += [f"above {above:g}"] if above > -math.inf else []
+    bounds += [f"below {below:g}"] if below < math.inf else []
+    return " " + " and ".join(bounds) if bounds else ""
+
+
+def report(problems: Iterable[Problem], path: str, force: Iterable[str] | None = None) -> None:
+    """Raise UserError if there are problems: a line for each key, "file:line: block:key: what and how to mend
+    it", in the order of the file.
+
+    force: the `K:K=V` overrides that are already in the options; a problem of theirs stands in no line of the
+    file.
+    """
+    forced = [tuple(key.strip() for key in entry.partition("=")[0].split(":")) for entry in force or ()]
+    first: dict[Keys, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.keys, problem)
+    lines = []
+    for keys, text in first.values():
+        own = next((i for i, key in enumerate(forced) if keys[: len(key)] == key), None)
+        line = line_of(path, keys)
+        where = "--force_yml" if own is not None else f"{path}:{line}" if line else path
+        place = (0, line) if own is None else (1, own)
+        lines.append((place, f"{where}: {':'.join(keys)}: {text}"))
+    if lines:
+        raise UserError("\n".join(text for _, text in sorted(lines, key=itemgetter(0))))
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    text = next((line for line in str(error).splitlines() if line.strip()), "")  # torch adds its own stack
+    return " ".join(text.split()) or type(error).__name__
 
 
 def declared_problems(options: Options, declared: Mapping[Keys, Key]) -> Iterator[Problem]:
@@ -60,7 +104,8 @@ def declared_problems(options: Options, declared: Mapping[Keys, Key]) -> Iterato
         elif block not in SHARED:
             yield from unknown_keys(value or {}, block, {k[-1] for k in declared if k[:-1] == block})
     for keys, key in declared.items():
-        if fault := key.fault(value_at(options, *keys)):
+        block = value_at(options, *keys[:-1])
+        if isinstance(block, dict) and keys[-1] in block and (fault := key.fault(block[keys[-1]])):
             yield Problem(keys, fault)
 
 
@@ -106,10 +151,3 @@ def value_at(block: Any, *keys: str) -> Any:
     for key in keys:
         block = block.get(key) if isinstance(block, dict) else None
     return block
-
-
-def count_problems(options: Options, keys: Keys) -> Iterator[Problem]:
-    """A problem where something other than a whole number from 1 stands at `keys`."""
-    value = value_at(options, *keys)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        yield Problem(keys, f"is {value!r}; expected a whole number of at least 1")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from .options import Options
-from .problems import value_at
+from .problems import reason, value_at
 from .signatures import Keys
 
 SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
@@ -56,8 +56,7 @@ def failures(
                 warnings.simplefilter("ignore")  # the run itself will say it
                 attempt(known[block["type"]], arguments)
         except Exception as error:  # whatever a foreign class makes of its arguments
-            reason = " ".join(str(error).split()) or type(error).__name__
-            yield keys, f"cannot work: {reason}"
+            yield keys, f"cannot work: {reason(error)}"
 
 
 def _try_optimizer(kind: Callable, arguments: Options) -> None:
@@ -93,7 +92,9 @@ def _try_loss(kind: Callable, arguments: Options, side: int) -> None:
         return
     prediction, target = torch.rand(2, 1, 3, side, side)
     value = kind(**arguments)(prediction.requires_grad_(), target)
-    if value.ndim or not value.isfinite():
+    if value.ndim:
+        raise ValueError(f"gives {value.numel()} numbers instead of one")
+    if not value.isfinite():
         raise ValueError(f"is no finite number but {value.detach()}")
     value.backward()
 

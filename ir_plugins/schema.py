@@ -2,79 +2,61 @@
 
 Arguments of networks, losses, metrics, optimizers and schedulers come from their signatures; what BasicSR's
 models and datasets look up in their options is found in their source, so a plugin's classes are known as soon
-as they are registered.
+as they are registered.  What BasicSR's own keys take stands in `basicsr_keys.py`.
 """
 
 import importlib.util
 import inspect
 import itertools
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any
 
 import torch
-from torch import nn
 
 from basicsr.models import lr_scheduler
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from . import rehearsal
+from .basicsr_keys import ARGUMENTS, BETTER, KEYS, NETWORK_PATHS, with_whole_numbers
+from .building import build_on_meta as build_on_meta
+from .building import building_problem
 from .dataset_schema import channel_problems, dataset_problems
-from .errors import UserError
-from .options import Options, locate
-from .problems import Key, Problem, entries, is_block, registered, unknown, unknown_keys, value_at
-from .signatures import Keys, fits, keys_read, kind_of
+from .options import Options
+from .problems import (
+    Key,
+    Problem,
+    declared_problems,
+    entries,
+    is_block,
+    registered,
+    report,
+    unknown,
+    unknown_keys,
+    value_at,
+)
+from .signatures import Keys, argument_kind, arguments, fits, keys_read
 
-# what BasicSR's pipelines, loaders and loggers look up themselves
-TOP = {"name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger"}
-TOP |= {"dist_params", "find_unused_parameters"}
-BLOCKS: dict[str, set[str]] = {
-    "path": {"resume_state", "ignore_resume_networks"},
-    "train": {"total_iter", "warmup_iter"},
-    "val": {"val_freq", "save_img", "pbar", "suffix", "metrics"},
-    "logger": {"print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"},
-    "dist_params": {"backend", "port"},
-}
-NETWORK_PATHS = ("pretrain_", "param_key_", "strict_load_")  # each followed by a network's name
+BLOCKS = ("path", "train", "val", "logger", "dist_params")
+FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
 SCHEDULERS: dict[str, Callable] = {
     "MultiStepLR": lr_scheduler.MultiStepRestartLR,  # BasicSR gives both names to one class
     "MultiStepRestartLR": lr_scheduler.MultiStepRestartLR,
     "CosineAnnealingRestartLR": lr_scheduler.CosineAnnealingRestartLR,
 }
-LEAST = {"scale": 1, "total_iter": 1, "val_freq": 1, "print_freq": 1, "save_checkpoint_freq": 1, "gt_size": 1}
-LEAST |= {"batch_size_per_gpu": 1, "num_worker_per_gpu": 0, "num_gpu": 0, "crop_border": 0, "manual_seed": 0}
-LEAST |= {"warmup_iter": -1}
-BELOW = {"ema_decay": 1.0, "dataset_enlarge_ratio": 1e9, "lr": 1e9}  # from 0, fractions allowed
+# what the pipeline passes to them, and no option file may
+TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
 
 
 def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] | None = None) -> None:
-    """Raise UserError with one line per problem, "file:line: block:key: what and how to mend it".
-
-    force: the `K:K=V` overrides that are already in the options; a problem of theirs stands in no line of the
-    file.
-    """
-    problems = list(dict.fromkeys(_problems(options, is_train)))
+    """Raise UserError with one line per problem; see `problems.report`."""
+    problems = list(_problems(options, is_train))
     if not problems:
         tried = optimizers(), SCHEDULERS, entries(LOSS_REGISTRY), entries(METRIC_REGISTRY)
         own = set(declared(registered(MODEL_REGISTRY, options["model_type"])))
         problems = [Problem(*failure) for failure in rehearsal.failures(options, own, *tried)]
-    forced = {entry.partition("=")[0] for entry in force or []}
-    if problems:
-        named = ((":".join(keys), keys, text) for keys, text in problems)
-        lines = (f"{'--force_yml' if n in forced else locate(path, k)}: {n}: {text}" for n, k, text in named)
-        raise UserError("\n".join(lines))
-
-
-def build_on_meta(network: Options) -> nn.Module | None:
-    """The network without memory; None where a foreign net computes with numbers while it is built."""
-    arguments = {key: value for key, value in network.items() if key != "type"}
-    try:
-        with torch.device("meta"):
-            return entries(ARCH_REGISTRY)[network["type"]](**arguments)
-    except (NotImplementedError, RuntimeError):
-        return None
+    report(problems, path, force)
 
 
 def optimizers() -> dict[str, Callable]:
@@ -90,7 +72,23 @@ def declared(model: Any) -> dict[Keys, Key]:
     return getattr(model, "option_keys", {})
 
 
+def known_keys(model: Any, block: str) -> set[str]:
+    """What may stand in `path`, `train`, `val`, `logger` or `dist_params` with that model."""
+    read = set(KEYS) | keys_read(model) | set(declared(model))
+    known = {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
+    return known - FOLDERS if block == "path" else known
+
+
+def argument_key(target: Callable, parameter: inspect.Parameter) -> Key:
+    """What an argument takes: as annotated, or as declared where it is BasicSR's or torch's."""
+    foreign = target.__module__.split(".")[0] in ("basicsr", "torch")
+    if foreign and parameter.name in ARGUMENTS:
+        return ARGUMENTS[parameter.name]
+    return Key(argument_kind(parameter), "", empty=False)
+
+
 def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
+    options = with_whole_numbers(options)
     needed = ["name", "model_type", "datasets", "network_g", *(["train"] if is_train else [])]
     yield from (Problem((key,), "is missing") for key in needed if options.get(key) is None)
     yield from _wrong_names(options)
@@ -98,29 +96,59 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     yield from (
         Problem((key,), "must be a block of keys") for key in blocks if not is_block(options.get(key, {}))
     )
-    yield from _wrong_numbers(options, ())
     options = {key: value for key, value in options.items() if key not in blocks or is_block(value)}
+    yield from declared_problems(options, KEYS)
 
     model = registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
         yield unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
-    read = keys_read(model) | set(declared(model)) if model else set()
+    read: Set[Keys] = keys_read(model) | set(declared(model)) if model else set()
     networks = [key for key in options if key.startswith("network_")]
     if is_train and ("network_d",) in read and not options.get("network_d"):
         yield Problem(("network_d",), f"is missing; {options['model_type']} needs it")
-    yield from unknown_keys(options, (), TOP | set(networks) | {keys[0] for keys in read})
-    for block, known in BLOCKS.items() if model else ():
-        known = known | {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
-        if block == "train" and ("train", "NAME_opt") in read:
-            known |= {key for key in options.get(block) or {} if key.endswith("_opt")}
-        if block == "path":
-            known = known | {prefix + name for prefix in NETWORK_PATHS for name in networks}
-            known |= {prefix + name.removeprefix("network_") for prefix in NETWORK_PATHS for name in networks}
-        yield from unknown_keys(options.get(block) or {}, (block,), known)
-    if model is not None and hasattr(
-        model, "option_problems"
-    ):  # a static method that yields a key path and a text
+    known = {keys[0] for keys in KEYS.keys() | read} | {"datasets", *networks}
+    yield from unknown_keys(options, (), known)
+    if model is not None:
+        yield from _block_problems(options, model, networks)
+    if model is not None and hasattr(model, "option_problems"):  # static, yields a key path and a text
         yield from itertools.starmap(Problem, model.option_problems(options))
+    yield from _wandb_problems(options)
+
+    datasets = options.get("datasets") or {}
+    if is_train and datasets and "train" not in datasets:
+        yield Problem(("datasets",), "has no block train")
+    for phase, dataset in datasets.items():
+        inner = {keys[2] for keys in read if len(keys) > 2 and keys[:2] == ("datasets", phase)}
+        yield from dataset_problems(
+            ("datasets", phase), dataset, is_train=is_train, scale=options.get("scale"), known=inner
+        )
+        if is_train and phase.startswith("val") and options.get("val") is None:
+            yield Problem(("val",), f"is missing; datasets:{phase} needs it, such as val: {{val_freq: 5000}}")
+    yield from channel_problems(options)
+    for name in networks:
+        if options[name] is not None:
+            yield from _network_problems((name,), options[name], options.get("scale"))
+    if train := options.get("train"):
+        yield from _train_problems(train, model, read, is_train)
+    yield from _metric_problems(value_at(options, "val", "metrics"))
+
+
+def _block_problems(options: Options, model: Any, networks: list[str]) -> Iterator[Problem]:
+    """Unknown keys of the blocks that BasicSR's pipelines and the model read."""
+    for block in BLOCKS:
+        given, known = options.get(block) or {}, known_keys(model, block)
+        if block == "train" and ("train", "NAME_opt") in declared(model):
+            known |= {key for key in given if key.endswith("_opt") and key != "_opt"}
+        if block == "path":
+            for prefix, key in NETWORK_PATHS.items():
+                names = {prefix + name for name in networks}
+                names |= {prefix + name.removeprefix("network_") for name in networks}
+                known |= names
+                yield from declared_problems(options, {("path", name): key for name in names})
+        yield from unknown_keys(given, (block,), known)
+
+
+def _wandb_problems(options: Options) -> Iterator[Problem]:
     if value_at(options, "logger", "wandb", "project"):
         if importlib.util.find_spec("wandb") is None:
             yield Problem(
@@ -128,37 +156,6 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
             )
         if not value_at(options, "logger", "use_tb_logger"):
             yield Problem(("logger", "wandb"), "mirrors tensorboard; set use_tb_logger: true beside it")
-
-    if is_train and "train" not in (options.get("datasets") or {}):
-        yield Problem(("datasets",), "has no block train")
-    for phase, dataset in (options.get("datasets") or {}).items():
-        inner = {keys[2] for keys in read if len(keys) > 2 and keys[:2] == ("datasets", phase)}
-        yield from dataset_problems(
-            ("datasets", phase), dataset, is_train=is_train, scale=options.get("scale"), known=inner
-        )
-    yield from channel_problems(options)
-    for name in networks:
-        yield from _network_problems((name,), options[name] or {}, options.get("scale"))
-    if is_train:
-        yield from _train_problems(options.get("train") or {}, model, read)
-    for name, block in (options.get("train") or {}).items():
-        if name.startswith("optim_"):
-            own = {keys[2] for keys in declared(model) if keys[:2] == ("train", name)}
-            yield from _call_problems(("train", name), block, optimizers(), given={"params"}, extra=own)
-        elif name == "scheduler":
-            yield from _period_problems(block, options["train"])
-            yield from _call_problems(("train", name), block, SCHEDULERS, given={"optimizer", "last_epoch"})
-        elif name.endswith("_opt") and block is not None:
-            yield from _call_problems(("train", name), block, entries(LOSS_REGISTRY))
-    metrics = (options.get("val") or {}).get("metrics")
-    if not is_block(metrics):
-        yield Problem(("val", "metrics"), "must be a block of keys")
-        metrics = None
-    for name, block in (metrics or {}).items():
-        given = {"img", "img2", "better"}
-        yield from _call_problems(
-            ("val", "metrics", name), block, entries(METRIC_REGISTRY), given, extra={"better"}
-        )
 
 
 def _wrong_names(options: Options) -> Iterator[Problem]:
@@ -179,58 +176,77 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
             )
 
 
-def _train_problems(train: Options, model: Any, read: set[Keys]) -> Iterator[Problem]:
+def _train_problems(train: Options, model: Any, read: Set[Keys], is_train: bool) -> Iterator[Problem]:
     needed = ("optim_d", "gan_opt") if ("network_d",) in read else ()
-    for key in ("total_iter", "optim_g", "scheduler", *needed):
+    for key in ("total_iter", "optim_g", "scheduler", *needed) if is_train else ():
         if train.get(key) is None:
             yield Problem(("train", key), "is missing")
-    if not train.get("pixel_opt") and not train.get("perceptual_opt"):
+    if is_train and not train.get("pixel_opt") and not train.get("perceptual_opt"):
         yield Problem(("train", "pixel_opt"), "is missing: there is no loss to train with")
-    for name in ("optim_g", "optim_d"):
-        optimizer = value_at(train, name, "type")
-        if model and model.get_optimizer is BaseModel.get_optimizer and optimizer not in (None, "Adam"):
-            text = (
-                f"is {optimizer}, but {model.__name__} knows Adam only; model_type RestorationModel knows all"
-            )
-            yield Problem(("train", name, "type"), text)
-    scheduler = str(value_at(train, "scheduler", "type"))
-    foreign = scheduler in SCHEDULERS and SCHEDULERS[scheduler] not in vars(lr_scheduler).values()
+    for name, block in train.items():
+        keys = ("train", name)
+        if name.startswith("optim_"):
+            yield from _optimizer_problems(keys, block, model)
+        elif name == "scheduler":
+            yield from _scheduler_problems(keys, block, model, train.get("total_iter"))
+        elif name.endswith("_opt") and block is not None:
+            yield from _call_problems(keys, block, entries(LOSS_REGISTRY))
+
+
+def _optimizer_problems(keys: Keys, block: Any, model: Any) -> Iterator[Problem]:
+    kind = value_at(block, "type")
+    if model and model.get_optimizer is BaseModel.get_optimizer and kind not in (None, "Adam"):
+        text = f"is {kind}, but {model.__name__} knows Adam only; model_type RestorationModel knows all"
+        yield Problem((*keys, "type"), text)
+    own = {path[2] for path in declared(model) if path[:2] == keys}
+    yield from _call_problems(keys, block, optimizers(), TO_OPTIMIZERS, own)
+    if isinstance(block, dict) and block.get("lr") is None:
+        yield Problem((*keys, "lr"), "is missing")
+
+
+def _scheduler_problems(keys: Keys, block: Any, model: Any, total_iter: Any) -> Iterator[Problem]:
+    kind = str(value_at(block, "type"))
+    foreign = kind in SCHEDULERS and SCHEDULERS[kind] not in vars(lr_scheduler).values()
     if model and model.setup_schedulers is BaseModel.setup_schedulers and foreign:
-        text = f"is {scheduler}, which {model.__name__} does not know; model_type RestorationModel does"
-        yield Problem(("train", "scheduler", "type"), text)
-
-
-def _period_problems(scheduler: Any, train: Options) -> Iterator[Problem]:
-    """BasicSR's restarts have no learning rate past their end."""
-    if value_at(scheduler, "type") != "CosineAnnealingRestartLR":
-        return
-    periods, total_iter = value_at(scheduler, "periods"), train.get("total_iter")
-    if fits(periods, Sequence[int]) and isinstance(total_iter, int) and sum(periods) < total_iter:
+        text = f"is {kind}, which {model.__name__} does not know; model_type RestorationModel does"
+        yield Problem((*keys, "type"), text)
+    yield from _call_problems(keys, block, SCHEDULERS, TO_SCHEDULERS)
+    periods = value_at(block, "periods")
+    whole = fits(periods, Sequence[int]) and isinstance(total_iter, int)
+    # BasicSR's restarts have no learning rate past their end
+    if kind == "CosineAnnealingRestartLR" and whole and sum(periods) < total_iter:
         text = (
             f"sum to {sum(periods)}, but total_iter is {total_iter}; past their end there is no learning rate"
         )
-        yield Problem(("train", "scheduler", "periods"), f"{text}: make them as long")
+        yield Problem((*keys, "periods"), f"{text}: make them as long")
 
 
 def _network_problems(keys: Keys, network: Options, scale: int | None) -> Iterator[Problem]:
     found = list(_call_problems(keys, network, entries(ARCH_REGISTRY)))
-    yield from found
-    if found:
-        return
     upscale = network.get("upscale")
-    if upscale is not None and scale is not None and upscale != scale:
-        yield Problem((*keys, "upscale"), f"is {upscale}, but scale is {scale}; make them equal")
-    try:
-        build_on_meta(network)
-    except (ValueError, TypeError, ArithmeticError, AssertionError) as error:
-        yield Problem(keys, str(error))
+    if not found and upscale is not None and scale is not None and upscale != scale:
+        found = [Problem((*keys, "upscale"), f"is {upscale}, but scale is {scale}; make them equal")]
+    yield from found
+    if not found and (problem := building_problem(keys, network)):
+        yield problem
+
+
+def _metric_problems(metrics: Any) -> Iterator[Problem]:
+    if not is_block(metrics):
+        yield Problem(("val", "metrics"), "must be a block of keys")
+        return
+    for name, block in (metrics or {}).items():
+        keys = ("val", "metrics", name)
+        yield from _call_problems(keys, block, entries(METRIC_REGISTRY), TO_METRICS, ("better",))
+        if fault := BETTER.fault(value_at(block, "better")):
+            yield Problem((*keys, "better"), fault)
 
 
 def _call_problems(
     keys: Keys,
     block: Any,
     callables: dict[str, Callable],
-    given: Iterable[str] = (),
+    given: Sequence[str] = (),
     extra: Iterable[str] = (),
 ) -> Iterator[Problem]:
     """Problems of a block {type: name, argument: value, ...}; `given` arguments are passed by the caller."""
@@ -241,29 +257,12 @@ def _call_problems(
     if target is None:
         yield unknown((*keys, "type"), block.get("type"), callables)
         return
-    parameters = inspect.signature(target).parameters.values()
-    known = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - set(given)
-    if all(p.kind != p.VAR_KEYWORD for p in parameters) or extra:
-        yield from unknown_keys(block, keys, known | {"type"} | set(extra))
-    for p in parameters:
-        if p.name in block and p.name in known and not fits(block[p.name], p.annotation):
-            yield Problem((*keys, p.name), f"is {block[p.name]!r}; expected {kind_of(p.annotation)}")
-    needed = [p.name for p in parameters if p.default is p.empty and p.name in known]
-    yield from (
-        Problem((*keys, name), f"is missing; {block['type']} needs it")
-        for name in needed
-        if name not in block
-    )
-
-
-def _wrong_numbers(block: Options, keys: Keys) -> Iterator[Problem]:
-    for key, value in block.items():
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-        if key in LEAST and not (key == "num_gpu" and value == "auto"):
-            # nan compares as false with everything
-            if not LEAST[key] <= number < 2**31 or number != int(number):
-                yield Problem((*keys, key), f"is {value!r}; expected a whole number of at least {LEAST[key]}")
-        elif key in BELOW and not 0 <= number < BELOW[key]:
-            yield Problem((*keys, key), f"is {value!r}; expected a number from 0 to below {BELOW[key]:g}")
-        elif isinstance(value, dict):
-            yield from _wrong_numbers(value, (*keys, key))
+    taken = arguments(target, given)
+    open_ended = any(p.kind == p.VAR_KEYWORD for p in inspect.signature(target).parameters.values())
+    if not open_ended or extra:
+        yield from unknown_keys(block, keys, {"type", *taken, *extra})
+    for name, parameter in taken.items():
+        if name in block and (fault := argument_key(target, parameter).fault(block[name])):
+            yield Problem((*keys, name), fault)
+        elif name not in block and parameter.default is parameter.empty:
+            yield Problem((*keys, name), f"is missing; {block['type']} needs it")

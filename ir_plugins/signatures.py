@@ -4,12 +4,25 @@ source.
 
 import ast
 import inspect
+import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 Keys = tuple[str, ...]
+
+# what YAML can hold: in words, several of it, and as JSON Schema calls it
+KINDS: dict[Any, tuple[str, str, str]] = {
+    int: ("a whole number", "whole numbers", "integer"),
+    float: ("a number", "numbers", "number"),
+    bool: ("true or false", "true or false", "boolean"),
+    str: ("text", "texts", "string"),
+    dict: ("a block of keys", "blocks of keys", "object"),
+    NoneType: ("~", "~", "null"),
+}
+UNIONS = (UnionType, Union)  # int | None, and int | Literal["auto"]
 
 
 def fits(value: Any, annotation: Any) -> bool:
@@ -17,27 +30,121 @@ def fits(value: Any, annotation: Any) -> bool:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Sequence:
         return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
-    if origin is UnionType:
-        return any(fits(value, kind) for kind in inner)
+    if origin is tuple and Ellipsis not in inner:
+        return isinstance(value, list) and len(value) == len(inner) and all(map(fits, value, inner))
+    if origin in UNIONS:
+        return any(fits(value, kind) for kind in _holdable(inner))
     if origin is Literal:
-        return value in inner
+        return any(value == choice and type(value) is type(choice) for choice in inner)
     if annotation in (int, float) and isinstance(value, bool):
         return False
     if annotation is float:
         return isinstance(value, int | float)
-    return isinstance(value, annotation) if annotation in (int, bool, str, dict, NoneType) else True
+    return isinstance(value, annotation) if annotation in KINDS else True
 
 
-def kind_of(annotation: Any) -> str:
-    """An annotation in words: int, a list of int, one of alternate, none."""
-    inner = get_args(annotation)
-    if get_origin(annotation) is Sequence:
-        return f"a list of {kind_of(inner[0])}"
-    if get_origin(annotation) is UnionType:
-        return " or ".join(map(kind_of, inner))
-    if get_origin(annotation) is Literal:
-        return f"one of {', '.join(map(str, inner))}"
+def kind_of(annotation: Any, bounds: str = "") -> str:
+    """An annotation in words: a whole number, a list of texts, one of alternate, none.
+
+    bounds: what there is to say about its numbers, such as " of at least 1".
+    """
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Sequence or (origin is tuple and Ellipsis not in inner):
+        count = f"{len(inner)} " if origin is tuple else ""
+        kinds = _holdable(get_args(inner[0])) if get_origin(inner[0]) in UNIONS else inner[:1]
+        several = " or ".join(KINDS[kind][1] if kind in KINDS else kind_of(kind) for kind in kinds)
+        return f"a list of {count}{several}{bounds}"
+    if origin in UNIONS:
+        return " or ".join(kind_of(kind, bounds) for kind in _holdable(inner))
+    if origin is Literal:
+        return f"{'one of ' if len(inner) > 1 else ''}{', '.join(map(str, inner))}"
+    if annotation in KINDS:
+        return KINDS[annotation][0] + (bounds if annotation in (int, float) else "")
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def json_kind(annotation: Any, bounds: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """An annotation as a JSON Schema, which allows what `fits`.
+
+    bounds: JSON Schema's words for the bounds of its numbers.
+    """
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Sequence:
+        return {"type": "array", "items": json_kind(inner[0], bounds)}
+    if origin is tuple and Ellipsis not in inner:
+        items = [json_kind(kind, bounds) for kind in inner]
+        return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}
+    if origin in UNIONS:
+        return json_union([json_kind(kind, bounds) for kind in _holdable(inner)])
+    if origin is Literal:
+        return {"enum": list(inner)}
+    kind = dict if origin is Mapping else annotation
+    if kind not in KINDS:
+        return {}
+    return {"type": KINDS[kind][2], **((bounds or {}) if kind in (int, float) else {})}
+
+
+def json_union(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    """One of these, as short as it can be said: editors tell a short one better."""
+    if all(isinstance(choice.get("type"), str) and "items" not in choice for choice in choices):
+        merged = {key: value for choice in choices for key, value in choice.items()}
+        return merged | {"type": [choice["type"] for choice in choices]}
+    enums = [choice.get("enum", [None] if choice == {"type": "null"} else []) for choice in choices]
+    if all(enums):
+        return {"enum": [value for enum in enums for value in enum]}
+    return {} if {} in choices else {"anyOf": choices}
+
+
+def _holdable(kinds: Sequence[Any]) -> Sequence[Any]:
+    """Those that YAML can hold, if it can hold any: not the Tensor of `float | Tensor`."""
+    return [kind for kind in kinds if kind in KINDS or get_origin(kind) is not None] or kinds
+
+
+def arguments(target: Callable, given: Sequence[str] = ()) -> dict[str, inspect.Parameter]:
+    """What can be passed to a class or function by name, apart from what is `given` to it anyway."""
+    parameters = inspect.signature(target).parameters
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in parameters.items() if p.kind in named and name not in given}
+
+
+def argument_kind(parameter: inspect.Parameter) -> Any:
+    """What an argument takes, as an annotation; where it has none, what its default value lets expect."""
+    if parameter.annotation is not parameter.empty:
+        return parameter.annotation
+    default = parameter.default
+    if isinstance(default, bool):
+        return bool | None
+    if isinstance(default, int | float):
+        return float | Sequence[float]  # of a size, some take one number or two
+    if isinstance(default, str):
+        return str | None
+    if isinstance(default, tuple | list) and all(isinstance(item, int | float) for item in default):
+        return Sequence[float]
+    return Any
+
+
+def argument_texts(target: Any, names: Sequence[str]) -> dict[str, str]:
+    """What the documentation of a class or function, and of the classes above it, says about its arguments.
+
+    It is read in our way, "dim, heads: what they are.", and in BasicSR's, "dim (int): What it is.".  The
+    first sentence is taken.
+    """
+    texts: dict[str, str] = {}
+    one = "|".join(map(re.escape, names))
+    told = rf"(?:^|\n\s*|(?<=[.:])\s+)((?:{one})(?:,\s+(?:{one}))*)(?:\s+\((?:[^()]|\([^()]*\))*\))?:\s+"
+    for item in reversed(getattr(target, "__mro__", (target,))) if names else ():
+        # a class's own, not what it inherits
+        text = inspect.cleandoc((vars(item)["__doc__"] if isinstance(item, type) else item.__doc__) or "")
+        found = list(re.finditer(told, text))
+        ends = [match.start() for match in found[1:]] + [len(text)]
+        for match, end in zip(found, ends, strict=False):
+            sentence = re.split(r"\.(?:\s|$)|\n\n|\sDefaults?:? ", text[match.end() : end])[0]
+            for name in re.split(r",\s+", match[1]):
+                texts[name] = " ".join(sentence.split())
+        for name in names:
+            if name not in texts and (aside := re.search(rf"\b{name}\s\(([^()]+)\)", text)):
+                texts[name] = " ".join(aside[1].split())
+    return texts
 
 
 def takes(target: Callable, name: str) -> bool:
@@ -45,14 +152,15 @@ def takes(target: Callable, name: str) -> bool:
     return name in inspect.signature(target).parameters
 
 
-def keys_read(cls: type, *, required: bool = False) -> set[Keys]:
+@cache
+def keys_read(cls: type, *, required: bool = False) -> frozenset[Keys]:
     """Every key path that a class looks up in its options, read off its source: opt['val'].get('suffix') ->
     (val, suffix).
 
     required: only what is looked up with a subscript, which has no default.
     """
     lookup = ast.Subscript if required else ast.AST
-    paths = set()
+    paths: set[Keys] = set()
     for base in cls.__mro__:
         if base.__module__.split(".")[0] in ("builtins", "torch", "typing"):
             continue
@@ -67,7 +175,7 @@ def keys_read(cls: type, *, required: bool = False) -> set[Keys]:
                     named[target.id] = path
             nodes = (node for node in ast.walk(function) if isinstance(node, lookup))
             paths |= {path for node in nodes if (path := _key_path(node, named))}
-    return paths
+    return frozenset(paths)
 
 
 def _key_path(node: ast.AST, named: dict[str, Keys]) -> Keys | None:

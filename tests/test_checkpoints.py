@@ -11,7 +11,6 @@ from torch import nn
 
 from ir_plugins.checkpoints import check_fits, load_network, read_weights, save_weights
 from ir_plugins.errors import UserError
-from ir_plugins.preflight import check_weights
 
 from basicsr.utils.registry import ARCH_REGISTRY
 
@@ -352,14 +351,6 @@ def test_a_network_that_cannot_be_recognised_is_loaded_with_its_block(workplace)
         load_network("net.pth", block | {"embed_dims": 7})
     with pytest.raises(UserError, match=r"net\.pth: .*SemanIRR"):
         load_network("net.pth", {"type": "SemanIRR"})
-
-
-@pytest.mark.parametrize("key", ["pretrain_network_g", "param_key_g", "strict_load_g"])
-@pytest.mark.parametrize("value", [3, [], {}])
-def test_paths_of_another_kind_are_named(key, value):
-    options = {"path": {key: value}, "is_train": True}
-    with pytest.raises(UserError, match=rf"o\.yml: path:{key}: .* is not what stands there"):
-        check_weights(options, "o.yml")
 
 
 def test_a_small_file_cannot_ask_for_any_amount_of_memory(workplace):

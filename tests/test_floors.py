@@ -25,6 +25,8 @@ BESIDE = {
     "checkpoints",
     "recognition",
     "schema",
+    "basicsr_keys",
+    "building",
     "dataset_schema",
     "problems",
     "rehearsal",

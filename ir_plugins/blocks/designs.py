@@ -28,13 +28,13 @@ def attentions(given: Designs, own: Sequence[Own]) -> list[Maker | None]:
     chosen = _one_per_stage("attention", given, own)
     if isinstance(given, str | Mapping):
         chosen = [None if paper is None else design for design, paper in zip(chosen, own, strict=True)]
-    return [_maker("attention", ATTENTIONS, design, paper) for design, paper in zip(chosen, own, strict=True)]
+    return _makers("attention", ATTENTIONS, given, chosen, own)
 
 
 def feed_forwards(given: Designs, own: Sequence[Own]) -> list[Maker]:
     """For each stage a function that makes its feed-forward from dim and ratio.  Raises as `attentions`."""
     chosen = _one_per_stage("ffn", given, own)
-    makers = (_maker("ffn", FEED_FORWARDS, design, paper) for design, paper in zip(chosen, own, strict=True))
+    makers = _makers("ffn", FEED_FORWARDS, given, chosen, own)
     # none is None: every stage has a feed-forward of its own
     return [maker for maker in makers if maker is not None]
 
@@ -49,10 +49,20 @@ def _one_per_stage(name: str, given: Designs, own: Sequence[Own]) -> Sequence[De
     return given
 
 
+def _makers(
+    name: str, registry: Mapping[str, Maker], given: Designs, chosen: Sequence[Design], own: Sequence[Own]
+) -> list[Maker | None]:
+    listed = chosen is given
+    return [
+        _maker(f"{name}, stage {stage}" if listed else name, registry, design, paper)
+        for stage, (design, paper) in enumerate(zip(chosen, own, strict=True), 1)
+    ]
+
+
 def _maker(name: str, registry: Mapping[str, Maker], design: Design, own: Own) -> Maker | None:
     if design is None:
         design = own
-    if design is None or (design == "none" and name == "attention"):
+    if design is None or (design == "none" and registry is ATTENTIONS):
         return None
     if isinstance(design, str):
         design = {"type": design}
@@ -63,18 +73,25 @@ def _maker(name: str, registry: Mapping[str, Maker], design: Design, own: Own) -
         raise ValueError(f"{name}: '{kind}' is unknown{_nearest(kind, registry)}; {_names(registry)}")
     arguments = {key: value for key, value in design.items() if key != "type"}
     parameters = inspect.signature(registry[kind]).parameters
+    where = ""
     if design is not own:
+        where = f"{name}: {kind}: "
         _check(f"{name}: {kind}", arguments, parameters)
         # what the net says about its own design holds for it alone
         published = own if own is not None and own["type"] == kind else {}
         # a net that leaves its windows unshifted says so of their published size
         dropped = ("type", "shifted") if "window_size" in arguments else ("type",)
         arguments = {key: value for key, value in published.items() if key not in dropped} | arguments
-    return functools.partial(_make, registry[kind], frozenset(parameters), arguments)
+    return functools.partial(_make, registry[kind], frozenset(parameters), arguments, where)
 
 
-def _make(kind: Maker, taken: frozenset[str], arguments: dict[str, Any], **from_the_net: Any) -> nn.Module:
-    return kind(**{key: value for key, value in from_the_net.items() if key in taken} | arguments)
+def _make(
+    kind: Maker, taken: frozenset[str], arguments: dict[str, Any], where: str, **from_the_net: Any
+) -> nn.Module:
+    try:
+        return kind(**{key: value for key, value in from_the_net.items() if key in taken} | arguments)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from error
 
 
 def _check(what: str, arguments: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:

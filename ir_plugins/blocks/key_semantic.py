@@ -13,6 +13,7 @@ from .attention import Attention
 from .position_bias import ContinuousPositionBias
 
 Logits = Literal["cosine", "dot"]
+MOST = 1024  # pixels on a side: a million tokens, whose similarities take 4 TB
 
 
 class KeySemantics(NamedTuple):
@@ -54,6 +55,8 @@ class KeySemanticAttention(Attention):
                 f"{top_k=} must be a whole number from 1 to the {tokens} tokens of a window; "
                 f"change it or {window_size=}"
             )
+        if window_size > MOST:
+            raise ValueError(f"{window_size=}: a window compares all its pixels; take at most {MOST}")
         self.window_size, self.top_k = window_size, top_k
         self.similarity: Similarity = similarity
         self.backend: Backend = backend

@@ -12,6 +12,8 @@ from ..ops.windows import WindowGrid, attention_mask, fixed_grid, merge, partiti
 from .attention import Attention
 from .layers import check_rates
 
+MOST = 128  # pixels on a side: 2 GB of relative positions in every block
+
 
 class Windows(NamedTuple):
     """What the blocks of a stage share: how the picture is cut, and which tokens must not see each other."""
@@ -52,6 +54,10 @@ class WindowAttention(Attention):
         super().__init__(dim=dim, num_heads=num_heads, shifted=shifted)
         if window_size < 1:
             raise ValueError(f"{window_size=} must be at least 1 pixel")
+        if window_size > MOST:
+            raise ValueError(
+                f"{window_size=}: every block holds a number per pair of pixels; take at most {MOST}"
+            )
         check_rates(attn_drop=attn_drop, proj_drop=proj_drop)
         if qk_scale is not None and not math.isfinite(qk_scale):
             raise ValueError(f"{qk_scale=} must be a number")

@@ -33,6 +33,8 @@ GT, LQ = "dataroot_gt", "dataroot_lq"
 def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     """Raise UserError, naming the option and the path, if BasicSR could not train or test on this dataset.
 
+    Of folders that are not there each has a line.
+
     Returns the number of images, None where this dataset's type lists them in a way of its own.
 
     name: where the block is, such as "datasets:train"; opt: the block with `phase` and `scale` filled in.
@@ -47,8 +49,14 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     # Restormer's published option files write `dataroot_lq: none` where there is none
     given = {key: value for key, value in opt.items() if key.startswith("dataroot")}
     roots = {key: str(value) for key, value in given.items() if value not in (None, "none")}
+    faults = []
     for key, root in roots.items():
-        _check_root(f"{name}:{key}", root, backend)
+        try:
+            _check_root(f"{name}:{key}", root, backend)
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
     if opt.get("phase") == "train" and (opt.get("gt_size") or 0) % _scale(opt):
         raise UserError(f"{name}:gt_size: {opt['gt_size']} is no multiple of scale {_scale(opt)}; take one")
     # video clips lie in folders of folders, and `meta_info` lists its pairs in another way

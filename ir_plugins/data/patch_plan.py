@@ -1,5 +1,6 @@
 """Progressive learning: small patches in large batches first, larger patches in smaller batches later."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -39,11 +40,11 @@ class OneStage(PatchPlan):
 
 
 def plan_problems(
-    patch_sizes: Any, batch_sizes: Any, iters: Any, *, scale: int = 1
+    patch_sizes: Any, batch_sizes: Any, iters: Any, *, scale: int = 1, total_iter: int | None = None
 ) -> Iterator[tuple[str, str]]:
     """What is wrong with a plan, as the argument's name and a text; the caller may know it by another name.
 
-    scale: GT is that many times larger than LQ.
+    scale: GT is that many times larger than LQ.  total_iter: when the training ends.
     """
     lists = {"patch_sizes": patch_sizes, "batch_sizes": batch_sizes, "iters": iters}
     wrong = [name for name, values in lists.items() if not _whole_numbers(values)]
@@ -54,6 +55,10 @@ def plan_problems(
     for name, values in lists.items():
         if len(values) != len(iters):
             yield name, f"has {len(values)} stages, but iters has {len(iters)}; give each stage one"
+    last = math.inf if total_iter is None else total_iter
+    if late := [stage + 1 for stage, end in enumerate(accumulate(iters[:-1]), 1) if end >= last]:
+        stages = f"stage {late[0]} begins" if len(late) == 1 else f"stages {late[0]} to {late[-1]} begin"
+        yield "iters", f"{stages} after total_iter {total_iter}; shorten those before, or raise it"
     if uneven := [size for size in patch_sizes if size % scale]:
         yield "patch_sizes", f"has {uneven[0]}, which is no multiple of scale {scale}; take one"
 

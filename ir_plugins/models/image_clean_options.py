@@ -13,9 +13,11 @@ PLAN = {"patch_sizes": "gt_sizes", "batch_sizes": "mini_batch_sizes", "iters": "
 MAX_NORM = 0.01  # what `use_grad_clip: true` stands for
 
 OWN: dict[Keys, Key] = {
-    ("datasets", "train", "gt_sizes"): Key(Sequence[int], "train:progressive:patch_sizes"),
-    ("datasets", "train", "mini_batch_sizes"): Key(Sequence[int], "train:progressive:batch_sizes"),
-    ("datasets", "train", "iters"): Key(Sequence[int], "train:progressive:iters"),
+    ("datasets", "train", "gt_sizes"): Key(
+        Sequence[int], "train:progressive:patch_sizes", least=1, below=20000
+    ),
+    ("datasets", "train", "mini_batch_sizes"): Key(Sequence[int], "train:progressive:batch_sizes", least=1),
+    ("datasets", "train", "iters"): Key(Sequence[int], "train:progressive:iters", least=1),
     ("train", "use_grad_clip"): Key(bool, "clip gradients to a norm of 0.01"),
     ("train", "mixing_augs", "mixup"): Key(bool, "blend pairs of pictures"),
     ("train", "mixing_augs", "mixup_beta"): Key(float, "train:mixup:beta", above=0),
@@ -41,6 +43,7 @@ def option_problems(options: Options) -> Iterator[Problem]:
                 yield Problem(("datasets", "train", key), f"is missing; {given[0]} needs it")
     elif given and not any(("datasets", "train", key) in wrong for key in PLAN.values()):
         sizes = {name: train[key] for name, key in PLAN.items()}
+        # published files are tried out with a smaller total_iter: their last stages may be out of reach
         for name, text in plan_problems(**sizes, scale=options.get("scale") or 1):
             yield Problem(("datasets", "train", PLAN[name]), text)
 

@@ -1,12 +1,15 @@
 """What may stand behind the keys of `RestorationModel`: checked before a run, and told to editors."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Literal
 
+from ..building import build_on_meta
 from ..data.patch_plan import plan_problems
 from ..options import Options
 from ..problems import Key, Problem, declared_problems, value_at
-from ..signatures import Keys
+from ..signatures import Keys, fits
+from .parameter_groups import parameter_groups
 
 PLAN = ("patch_sizes", "batch_sizes", "iters")
 
@@ -22,9 +25,11 @@ KEYS: dict[Keys, Key] = {
     ("train", "max_nonfinite"): Key(
         int, "stop after that many steps in a row without a finite loss and gradient; default 100", least=1
     ),
-    ("train", "progressive", "patch_sizes"): Key(Sequence[int], "side of a GT patch in each stage, pixels"),
-    ("train", "progressive", "batch_sizes"): Key(Sequence[int], "pictures per GPU in each stage"),
-    ("train", "progressive", "iters"): Key(Sequence[int], "how many iterations each stage lasts"),
+    ("train", "progressive", "patch_sizes"): Key(
+        Sequence[int], "side of a GT patch in each stage, pixels", least=1, below=20000
+    ),
+    ("train", "progressive", "batch_sizes"): Key(Sequence[int], "pictures per GPU in each stage", least=1),
+    ("train", "progressive", "iters"): Key(Sequence[int], "how many iterations each stage lasts", least=1),
     ("train", "mixup", "beta"): Key(float, "the share is drawn from Beta(beta, beta); default 1.2", above=0),
     ("train", "mixup", "identity"): Key(bool, "leave every other batch as it is; default true"),
     ("train", "optim_g", "no_decay"): Key(
@@ -41,6 +46,7 @@ def option_problems(options: Options) -> Iterator[Problem]:
     """Everything that is wrong with these keys; `options` are those of the whole file."""
     found = list(declared_problems(options, KEYS))
     yield from found
+    yield from _decay_problems(options)
     if any(problem.keys[:2] == ("train", "progressive") for problem in found):
         return
     if (plan := value_at(options, "train", "progressive")) is not None:
@@ -49,6 +55,22 @@ def option_problems(options: Options) -> Iterator[Problem]:
         for name in missing:
             yield Problem(("train", "progressive", name), "is missing; each stage needs one")
         if not missing:
-            scale = options.get("scale")
-            for name, text in plan_problems(**sizes, scale=scale if isinstance(scale, int) else 1):
+            fitting = {"scale": options.get("scale"), "total_iter": value_at(options, "train", "total_iter")}
+            right = {name: value for name, value in fitting.items() if isinstance(value, int) and value > 0}
+            for name, text in plan_problems(**sizes, **right):
                 yield Problem(("train", "progressive", name), text)
+
+
+def _decay_problems(options: Options) -> Iterator[Problem]:
+    keys = ("train", "optim_g", "no_decay")
+    patterns = value_at(options, *keys)
+    if not fits(patterns, Sequence[str]):
+        return
+    net = None
+    with suppress(Exception):  # the network's own problems are told elsewhere
+        net = build_on_meta(options["network_g"])
+    try:
+        if net is not None:
+            parameter_groups(net, patterns)
+    except ValueError as error:
+        yield Problem(keys, str(error))

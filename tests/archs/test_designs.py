@@ -169,7 +169,10 @@ def test_designs_train_from_an_option_file_alone(tiny, fresh_logger, net, attent
             {"attention": {"type": "assa", "windw_size": 8}},
             "assa takes no 'windw_size' (did you mean window_size?)",
         ),
-        ({"attention": {"type": "window", "window_size": "8"}}, "window: window_size is '8'; expected int"),
+        (
+            {"attention": {"type": "window", "window_size": "8"}},
+            "window: window_size is '8'; expected a whole number",
+        ),
         ({"attention": {"type": "window", "window_size": 0}}, "window_size=0 must be at least 1 pixel"),
         ({"attention": {"window_size": 8}}, "attention: {'window_size': 8} must be a name or {type: name"),
         ({"ffn": {"type": "mlp", "dim": 8}}, "mlp takes no 'dim'"),

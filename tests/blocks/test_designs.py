@@ -118,8 +118,8 @@ def test_makers_make_a_new_module_each_time():
         (attentions, 7, "attention: 7 must be a name or {type: name, ...}; choose mdta"),
         (attentions, {"window_size": 7}, "attention: {'window_size': 7} must be a name or {type: name, ...}"),
         (attentions, {"type": 7}, "attention: {'type': 7} must be a name or {type: name, ...}"),
-        (attentions, [7, None, None], "attention: 7 must be a name or {type: name, ...}; choose mdta"),
-        (feed_forwards, [["mlp"], None], "ffn: ['mlp'] must be a name or {type: name, ...}; choose gdfn"),
+        (attentions, [7, None, None], "attention, stage 1: 7 must be a name or {type: name, ...}"),
+        (feed_forwards, [["mlp"], None], "ffn, stage 1: ['mlp'] must be a name or {type: name, ...}"),
         (
             attentions,
             {"type": "assa", "window": 7},
@@ -141,14 +141,14 @@ def test_makers_make_a_new_module_each_time():
         (
             attentions,
             {"type": "assa", "window_size": "8"},
-            "attention: assa: window_size is '8'; expected int",
+            "attention: assa: window_size is '8'; expected a whole number",
         ),
         (
             attentions,
             {"type": "assa", "mask_padding": 1},
-            "attention: assa: mask_padding is 1; expected bool",
+            "attention: assa: mask_padding is 1; expected true or false",
         ),
-        (feed_forwards, {"type": "mlp", "ratio": None}, "ffn: mlp: ratio is None; expected float"),
+        (feed_forwards, {"type": "mlp", "ratio": None}, "ffn: mlp: ratio is None; expected a number"),
         (
             attentions,
             {"type": "mdta", "backend": "fast"},

@@ -447,7 +447,7 @@ def changed(keys, value, task="paired"):
         ("train:mixing_augs", "mixup", "train:mixing_augs: must be a block of keys"),
         ("train:scheduler:eta_mins", [1e-6], "train:scheduler: cannot work: periods=[92000, 208000]"),
         ("train:scheduler:eta_min", 1e-6, "unknown key; did you mean 'eta_mins'?"),
-        ("train:scheduler:periods", 92000, "train:scheduler:periods: is 92000; expected a list of int"),
+        ("train:scheduler:periods", 92000, "periods: is 92000; expected a list of whole numbers"),
         ("val:window_size", 0, "val:window_size: is 0; expected a whole number of at least 1"),
         ("val:max_minibatch", 1.5, "val:max_minibatch: is 1.5; expected a whole number"),
         ("val:rgb2bgr", "no", "val:rgb2bgr: is 'no'; expected true or false"),
