@@ -18,7 +18,7 @@ from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 from .data.order import Place, Step, TrainOrder
 from .data.patch_plan import Stage
 from .distributed import from_first_rank, gathered, on_any_rank
-from .errors import Stopped
+from .errors import Stopped, UserError
 from .interruption import Interruption
 from .options import Options
 from .randomness import random_state, restore_random_state
@@ -84,8 +84,12 @@ class Run:
                 self.save()
             self.logger.info("Save the latest model.")
             self.model.save(epoch=-1, current_iter=-1)  # BasicSR's sign for net_g_latest.pth alone
+            failure = from_first_rank(getattr(self.model, "failure", None))
             if self.val_loaders and (not self._validates_at(self.iteration) or self._unseen()):
                 self.validate()
+        if failure or self.saved != self.iteration:
+            reason = failure or "the last checkpoint could not be saved"
+            raise UserError(f"{reason}; make room and finish the run with --auto_resume")
 
     def _iterate(self, batches: Iterator[dict[str, Any]], order: TrainOrder, bar: tqdm) -> None:
         message = MessageLogger(self.opt, self.iteration, self.tb_logger)

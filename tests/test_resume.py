@@ -298,7 +298,7 @@ def test_a_file_larger_than_may_be_written(option_file):
     def limited():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-        os._exit(short("limited"))
+        os._exit(short("limited") - 2)
 
     process = multiprocessing.get_context("fork").Process(target=limited)
     process.start()

@@ -76,12 +76,7 @@ class RestorationModel(SavingModel):
         self.criteria = {name: criterion for name, criterion in usual.items() if criterion is not None}
         for key, block in train.items():
             if key.endswith("_opt") and key not in ("pixel_opt", "perceptual_opt") and block:
-                name = f"l_{key.removesuffix('_opt')}"
-                if name in ("l_pix", "l_percep", "l_style"):
-                    raise UserError(
-                        f"train:{key}: its loss would be logged as {name}, as another is; rename it"
-                    )
-                self.criteria[name] = build_loss(block).to(self.device)
+                self.criteria[f"l_{key.removesuffix('_opt')}"] = build_loss(block).to(self.device)
         if hasattr(self, "net_g_ema"):
             self.net_g_ema.to(memory_format=self.memory)
 
@@ -104,6 +99,12 @@ class RestorationModel(SavingModel):
         arguments = dict(self.opt["train"]["scheduler"])
         kind = schema.SCHEDULERS[arguments.pop("type")]
         self.schedulers += [kind(optimizer, **arguments) for optimizer in self.optimizers]
+
+    def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
+        if 1 < current_iter <= warmup_iter:
+            # BasicSR's warm-up writes over the rates that a schedule which multiplies goes on from
+            self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
+        super().update_learning_rate(current_iter, warmup_iter)
 
     @master_only
     def print_network(self, net: nn.Module) -> None:

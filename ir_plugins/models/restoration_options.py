@@ -47,6 +47,10 @@ def option_problems(options: Options) -> Iterator[Problem]:
     found = list(declared_problems(options, KEYS))
     yield from found
     yield from _decay_problems(options)
+    for key in ("pix_opt", "percep_opt", "style_opt"):
+        if value_at(options, "train", key):
+            name = key.removesuffix("_opt")
+            yield Problem(("train", key), f"would be logged as l_{name}, as another loss is; rename it")
     if any(problem.keys[:2] == ("train", "progressive") for problem in found):
         return
     if (plan := value_at(options, "train", "progressive")) is not None:

@@ -31,6 +31,7 @@ class SavingModel(ValidatingModel):
     def __init__(self, opt: Options):
         self.run_state: dict[str, Any] = {}
         self.last_saved: int | None = None
+        self.failure: str | None = None  # of the last attempt to save
         super().__init__(opt)
 
     def save(self, epoch: int, current_iter: int) -> None:
@@ -43,12 +44,11 @@ class SavingModel(ValidatingModel):
             super().save(epoch, current_iter)
         except OSError as error:
             what = "net_g_latest.pth" if current_iter == -1 else f"The checkpoint of iteration {current_iter}"
-            why = error.strerror or error
-            get_root_logger().error(
-                f"{what} could not be saved: {why}; earlier ones are intact, the run goes on"
-            )
+            self.failure = f"{what} could not be saved: {error.strerror or error}; earlier ones are intact"
+            get_root_logger().error(f"{self.failure}, the run goes on")
             self._remove_halves()
             return
+        self.failure = None
         if current_iter != -1:
             self.last_saved = current_iter
             self._prune(current_iter)

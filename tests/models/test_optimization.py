@@ -8,7 +8,7 @@ import torch
 from small_model import NETWORK, batches, content, largest_difference, small_model, train_on
 
 from ir_plugins import schema
-from ir_plugins.errors import UserError
+from ir_plugins.models import restoration_options
 
 from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR
 
@@ -59,9 +59,12 @@ def test_losses_are_added_and_logged_by_name(case):
         assert torch.allclose(ours.grad, theirs.grad, atol=1e-7), name
 
 
-def test_no_loss_hides_another_one():
-    with pytest.raises(UserError, match="train:pix_opt: its loss would be logged as l_pix, as another is"):
-        small_model(pix_opt={"type": "MSELoss"})
+@pytest.mark.parametrize("name", ["pix", "percep", "style"])
+def test_no_loss_hides_another_one(name):
+    options = {"train": {f"{name}_opt": {"type": "MSELoss"}}}
+    problems = list(restoration_options.option_problems(options))
+    text = f"would be logged as l_{name}, as another loss is; rename it"
+    assert problems == [(("train", f"{name}_opt"), text)]
 
 
 @pytest.mark.parametrize("name", sorted(set(schema.optimizers()) - {"LBFGS", "SparseAdam", "Muon"}))
@@ -176,6 +179,12 @@ def test_the_rate_warms_up_linearly_and_then_follows_the_schedule():
     model = small_model(scheduler={"type": "CosineAnnealingRestartLR", "periods": [9]}, warmup_iter=4)
     cosine = [0.05 * (1 + math.cos(math.pi * t / 9)) for t in range(9)]
     assert rates(model) == pytest.approx([0.1 / 4, 0.2 / 4, 0.3 / 4, *cosine[3:]])
+
+
+def test_after_a_warm_up_a_schedule_that_multiplies_has_its_own_rates():
+    """BasicSR's stay at 3/4 of them."""
+    model = small_model(scheduler={"type": "MultiStepLR", "milestones": [6], "gamma": 0.5}, warmup_iter=4)
+    assert rates(model) == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05])
 
 
 @pytest.mark.parametrize("limit", [0.01, 1e3, None])

@@ -81,7 +81,9 @@ def test_another_recipe_holds_as_if_from_the_start(recipe, at):
     model.save(0, at)
     undisturbed = rates(small_model(**now), 1, 11)
     assert rates(resumed(at, **now), at + 1, 11) == undisturbed[at:]
-    assert rates(resumed(at, **before), at + 1, 11) != undisturbed[at:]
+    if "warm-up" not in recipe or at < 6:  # once over, it makes no difference
+        unchanged = rates(resumed(at, **before), at + 1, 11)
+        assert (unchanged == undisturbed[at:]) == (recipe == "no warm-up")
 
 
 def test_another_recipe_keeps_what_the_optimizer_knows(messages):
