@@ -40,7 +40,7 @@ def test_other_scales_and_base_need_no_other_file(kind, scale):
     path = next(path for path in OPTION_FILES if path.stem == f"{kind}_SemanIR_SR")
     header = [line.strip("# \n") for line in path.read_text().splitlines() if line.startswith("#")]
     words = " ".join(header)
-    overrides = words.partition("--force_yml ")[2].partition(" B: --force_yml")[0].split()
+    overrides = ("name=" + words.partition("--force_yml name=")[2]).partition(" B: --force_yml")[0].split()
     base = words.partition(" B: --force_yml ")[2].split()
     if scale == 4:
         swaps = {"3": "4", "X3": "X4", "bicx3": "bicx4", "SRx3": "SRx4", "192": "256"}
