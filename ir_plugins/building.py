@@ -39,11 +39,8 @@ def building_problem(keys: Keys, network: Options) -> Problem | None:
             with torch.device("cpu" if foreign else "meta"), _at_most(MOST_IN_MEMORY if foreign else MOST):
                 _built(network)
     except Exception as error:  # whatever a foreign class makes of its arguments
-        text = (
-            reason(error)
-            if isinstance(error, ValueError | AssertionError)
-            else f"cannot be built: {reason(error)}"
-        )
+        meant = isinstance(error, ValueError | AssertionError)
+        text = f"{'' if meant else 'cannot be built: '}{reason(error)}"
         blamed = re.match(r"(\w+)(?:=|:|,)", text)
         return Problem((*keys, blamed[1]) if blamed and blamed[1] in network else keys, text)
     return None
