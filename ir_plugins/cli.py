@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if getattr(arguments, "debug", False):
             raise
-        print(f"basicsr {arguments.command}: error: {error}", file=sys.stderr)
+        print(f"basicsr {arguments.command}: error: {_message(error)}", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"\nbasicsr {arguments.command}: {stopped}", file=sys.stderr)
@@ -124,7 +124,11 @@ def _checked_options(arguments: argparse.Namespace) -> Options:
     return options
 
 
-def _message(error: UserError) -> str:
+def _message(error: Exception) -> str:
     """The message proper: an error that comes out of a data worker carries the worker's whole traceback."""
     text = str(error)
-    return text.rsplit("UserError: ", 1)[-1].strip() if "Original Traceback" in text else text
+    if "Original Traceback" not in text:
+        return text
+    return (
+        text.rsplit("UserError: ", 1)[-1].strip() if "UserError: " in text else text.strip().splitlines()[-1]
+    )

@@ -47,7 +47,10 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)
+        first, self.received = self.received is None, signal.Signals(number)
+        if first and number == signal.SIGINT:
+            told = "\nfinishing what is under way, then saving; Ctrl-C again ends at once\n"
+            os.write(2, told.encode())  # print may be what was interrupted
         if self._at_once:
             raise Stopped(self.received)
 

@@ -36,13 +36,14 @@ def write_report(
     opt: completed options.  history: {"losses": [{"iter", "lr", loss: value, ...}, ...], "metrics": [{"iter",
     "dataset", metric: value, ...}, ...]}; values may be NaN or infinite.  versions: name -> version.
     """
-    # a file's name may hold what is no text
-    data = page(opt, history, samples, versions).encode("utf-8", errors="replace")
     try:
+        # a file's name may hold what is no text
+        data = page(opt, history, samples, versions).encode("utf-8", errors="replace")
         with written_whole(path, durable=False) as file:
             file.write(data)
-    except OSError as error:
-        get_root_logger().warning(f"{path}: the report cannot be written: {error.strerror or error}")
+    except Exception as error:  # no picture and no number is worth the end of a run
+        reason = getattr(error, "strerror", None) or error
+        get_root_logger().warning(f"{path}: the report cannot be written: {reason}")
 
 
 def page(opt: Options, history: dict, samples: Sequence[Sample], versions: Mapping[str, str]) -> str:

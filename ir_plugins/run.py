@@ -57,12 +57,23 @@ class Run:
         workers = iter(loader)
         try:
             self._through(self._batches(workers), order)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error) or "killed by signal" not in str(error):
+                raise
+            raise UserError(
+                "a data worker was killed, most likely for want of memory; lower "
+                "datasets:train:num_worker_per_gpu and go on with --auto_resume"
+            ) from error
         finally:
             # at once: they ignore the signal by which an interpreter that exits ends its children
             getattr(workers, "_shutdown_workers", lambda: None)()
 
     def _through(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:
         start_time = time.time()
+        if self.iteration >= self.total_iter:
+            self.logger.info(
+                f"Already at iteration {self.iteration} of {self.total_iter}; raise train:total_iter to go on"
+            )
         if "random" in self.state:
             # only now: the workers' start draws numbers too
             self._restore_random_states(self.state["random"])
@@ -85,8 +96,11 @@ class Run:
             self.logger.info("Save the latest model.")
             self.model.save(epoch=-1, current_iter=-1)  # BasicSR's sign for net_g_latest.pth alone
             failure = from_first_rank(getattr(self.model, "failure", None))
-            if self.val_loaders and (not self._validates_at(self.iteration) or self._unseen()):
+            if self.val_loaders and self._unseen():
+                # one that a longer run would not have: the final state does not know of it
+                self.model.chooses_best = False
                 self.validate()
+        self._report()
         if failure or self.saved != self.iteration:
             reason = failure or "the last checkpoint could not be saved"
             raise UserError(f"{reason}; make room and finish the run with --auto_resume")
@@ -162,9 +176,10 @@ class Run:
         else:
             text = "and saved; --auto_resume goes on from there"
         number = max(gathered(self.interruption.received or 0))
-        raise Stopped(
-            number, f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
-        )
+        told = f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
+        self._report()
+        self.logger.info(told.capitalize())
+        raise Stopped(number, told)
 
     def _report(self) -> None:
         if self.opt["rank"] == 0:
@@ -173,6 +188,8 @@ class Run:
             versions = {"Python": platform.python_version()} | {name: version(name) for name in names}
             path = Path(self.opt["path"]["experiments_root"], "report.html")
             write_report(path, self.opt, self.history, samples, versions)
+            if self.iteration >= self.total_iter:
+                self.logger.info(f"Report: {path}")
 
     def _announce(self, step: Step, before: Stage | None, order: TrainOrder) -> Stage:
         """Tell at the first iteration of each stage that a run meets, if there are several."""

@@ -36,7 +36,7 @@ from .problems import (
     unknown_keys,
     value_at,
 )
-from .signatures import Keys, argument_kind, arguments, fits, keys_read
+from .signatures import Keys, argument_kind, arguments, fits, keys_read, takes
 
 BLOCKS = ("path", "train", "val", "logger", "dist_params")
 FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
@@ -167,6 +167,10 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
     datasets = options.get("datasets")
     for phase in datasets if isinstance(datasets, dict) else ():
         names["datasets", phase, "name"] = value_at(datasets, phase, "name")
+    measured = [keys for keys in names if keys[0] == "datasets" and keys[1] != "train" and names[keys]]
+    for n, keys in enumerate(measured):
+        if names[keys] in [names[other] for other in measured[:n]]:
+            yield Problem(keys, f"is {names[keys]!r}, as another set's is; their figures would be mixed up")
     for keys, name in names.items():
         if name is not None and not (
             isinstance(name, str) and re.fullmatch(r"(?!\.*$)[^/\\\x00-\x1f]{1,100}", name)
@@ -227,8 +231,13 @@ def _network_problems(keys: Keys, network: Options, scale: int | None) -> Iterat
     if not found and upscale is not None and scale is not None and upscale != scale:
         found = [Problem((*keys, "upscale"), f"is {upscale}, but scale is {scale}; make them equal")]
     yield from found
-    if not found and (problem := building_problem(keys, network)):
+    if found:
+        return
+    net = registered(ARCH_REGISTRY, network["type"])
+    if problem := building_problem(keys, network):
         yield problem
+    elif scale not in (None, 1) and net.__module__.startswith("ir_plugins.") and not takes(net, "upscale"):
+        yield Problem(("scale",), f"is {scale}, but {network['type']} keeps the picture's size; set scale: 1")
 
 
 def _metric_problems(metrics: Any) -> Iterator[Problem]:

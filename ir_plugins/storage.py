@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,6 +57,12 @@ def is_intact(path: str | Path, digest: str | None = None) -> bool:
     except Exception:  # a damaged directory may ask for a password, or to unpack what was never packed
         return False
     return whole and (digest is None or digest == _digest(path))
+
+
+def numbered_states(folder: str | Path) -> list[Path]:
+    """The training states N.state of a folder, oldest first."""
+    states = [file for file in Path(folder).glob("*.state") if re.fullmatch("[1-9][0-9]{0,17}", file.stem)]
+    return sorted(states, key=lambda file: int(file.stem))
 
 
 class _Hashing:

@@ -28,6 +28,7 @@ from .options import Options
 from .preflight import prepare
 from .run import Run
 from .states import find_state
+from .storage import numbered_states
 
 
 def train(arguments: Namespace) -> None:
@@ -52,10 +53,10 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     launches = [name for name in gathered(launch()) if name]  # all have looked for states by then
     if opt["rank"] == 0:
         # an earlier start that came to no checkpoint left nothing to archive
-        fresh = state is None and not (
-            opt["auto_resume"] and not any(Path(opt["path"]["models"]).glob("*.pth"))
-        )
+        has_states = any(Path(opt["path"]["training_states"]).glob("*.state"))
+        fresh = state is None and (has_states or not opt["auto_resume"])
         _make_folders(opt, option_file, resuming=not fresh)
+        _clear(opt, state)
         if launches:
             _launches(opt).write_text("\n".join(launches))
     wait_for_all()
@@ -65,7 +66,8 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     logger.info(dict2str(opt))
     for note in notes:
         logger.warning(f"{note}; resuming from the one before")
-    tb_logger = init_tb_loggers(opt)
+    writer = init_tb_loggers(opt)
+    tb_logger = _Forgiving(writer) if writer else None
     val_loaders = validation_loaders(opt)
     model = build_model(opt)
     if state:
@@ -100,15 +102,47 @@ def _agreed_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
         return find_state(opt)
 
 
+class _Forgiving:
+    """A SummaryWriter that gives up, and says so once, where its disk is full: the run goes on."""
+
+    def __init__(self, writer: Any):
+        self.writer = writer
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **options: Any) -> None:
+            try:
+                if self.writer is not None:
+                    getattr(self.writer, name)(*arguments, **options)
+            except OSError as error:
+                self.writer = None
+                get_root_logger().warning(f"TensorBoard ends here: {error.strerror or error}")
+
+        return call
+
+
 def _resume(model: Any, state: dict[str, Any], path: str) -> None:
+    wanted = [set(optimizer.param_groups[0]) for optimizer in model.optimizers]
     try:
         model.resume_training(state)
-        for optimizer in model.optimizers:
+        for optimizer, keys in zip(model.optimizers, wanted, strict=True):
             # torch loads the state of any optimizer, and fails at the first step if it was another kind's
-            if missing := set(optimizer.defaults) - set(optimizer.param_groups[0]):
+            if missing := keys - set(optimizer.param_groups[0]):
                 raise ValueError(f"it holds no {', '.join(sorted(missing))}")
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: does not fit train:optim_g or train:scheduler: {error}") from error
+
+
+def _clear(opt: Options, state: dict[str, Any] | None) -> None:
+    """Remove what a process that was killed had half written; put aside what the run goes back from."""
+    folders = [Path(opt["path"][key]) for key in ("experiments_root", "models", "training_states")]
+    for part in [*(file for folder in folders for file in folder.glob(".*.part"))]:
+        part.unlink(missing_ok=True)
+    if state is None:
+        return
+    for ahead in numbered_states(opt["path"]["training_states"]):
+        if int(ahead.stem) > state["iter"]:
+            # else --auto_resume would take the run up again that this one has gone back from
+            ahead.replace(ahead.with_name(f"{ahead.name}.old"))
 
 
 def _locked(opt: Options) -> contextlib.AbstractContextManager:

@@ -385,3 +385,17 @@ def test_whole_numbers_may_be_written_as_published_files_write_them(text):
     Path("o.yml").write_text(Path("tiny.yml").read_text().replace("total_iter: 4", text))
     assert main(["train", "-opt", "o.yml"]) == 0
     assert Path("experiments/tiny/models/net_g_4.pth").exists()
+
+
+def test_two_validation_sets_of_one_name(capsys):
+    options = tiny_options()
+    options["datasets"]["val_2"] = dict(options["datasets"]["val"])
+    Path("o.yml").write_text(yaml.safe_dump(options, sort_keys=False))
+    assert main(["train", "-opt", "o.yml"]) == 2
+    assert "datasets:val_2:name: is 'val', as another set's is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("net", ["SemanIRUNet", "Restormer", "AST"])
+def test_a_network_that_cannot_enlarge(capsys, net):
+    assert main(["check", "-opt", "tiny.yml", "--force_yml", f"network_g={{type: {net}}}"]) == 2
+    assert f"scale: is 2, but {net} keeps the picture's size; set scale: 1" in capsys.readouterr().err

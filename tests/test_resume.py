@@ -146,7 +146,7 @@ def short(name, *flags, resume=True):
 
 
 def states(name):
-    return sorted(int(file.stem) for file in Path("experiments", name, "training_states").iterdir())
+    return sorted(int(file.stem) for file in Path("experiments", name, "training_states").glob("*.state"))
 
 
 def same(a, b, iteration=20):
@@ -316,3 +316,139 @@ def test_a_seed_that_was_drawn_holds_for_the_whole_run(option_file):
     seed = torch.load("experiments/drawn/training_states/10.state", weights_only=True)["seed"]
     assert short("whole", f"manual_seed={seed}") == 0
     assert short("drawn") == 0 and same("whole", "drawn")
+
+
+def test_a_network_of_another_shape_is_refused(option_file, capsys):
+    """A fused step would write beyond its moments."""
+    assert short("shape", "train:total_iter=5") == 0
+    assert short("shape", "path:strict_load_g=false", "network_g:num_feat=7") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "5.state: does not fit train:optim_g or train:scheduler: its exp_avg is " in error
+
+
+@pytest.mark.parametrize("kind", ["Adafactor", "SGD", "NAdam"])
+def test_every_optimizer_goes_on(option_file, kind):
+    optimizer = f"train:optim_g={{type: {kind}, lr: 1e-3}}"
+    assert short("whole", optimizer) == 0
+    assert short("again", optimizer, "train:total_iter=10") == 0
+    assert short("again", optimizer) == 0 and same("whole", "again")
+
+
+def test_who_goes_back_does_not_meet_the_abandoned_run_again(option_file, monkeypatch):
+    assert short("whole") == 0 and short("back", "manual_seed=3") == 0
+    back = "path:resume_state=experiments/back/training_states/10.state"
+    with monkeypatch.context() as patched:
+        patched.setattr(RestorationModel, "optimize_parameters", _terminate_at(12))
+        assert short("back", "manual_seed=3", back, resume=False) == 143
+    assert states("back")[-1] == 12
+    assert {file.name for file in Path("experiments/back/training_states").glob("*.old")} == {
+        "20.state.old",
+        "15.state.old",
+    }
+    assert short("back", "manual_seed=3") == 0
+
+
+def _terminate_at(count):
+    original = RestorationModel.optimize_parameters
+
+    def step(self, current_iter):
+        original(self, current_iter)
+        if current_iter == count:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return step
+
+
+def test_half_written_files_of_a_killed_run_are_removed(option_file):
+    assert short("parts", "train:total_iter=10") == 0
+    left = [Path("experiments/parts", folder, ".x.7.part") for folder in ("", "models", "training_states")]
+    for file in left:
+        file.write_bytes(b"half")
+    assert short("parts") == 0 and not any(file.exists() for file in left)
+
+
+WRONG = {
+    "iter": ["4", -1, 10**30, None],
+    "epoch": ["x"],
+    "place": [5, None, [1, 2, 3], "ab", [-1, 5], [0.5, 1], [10**30, 0]],
+    "random": [None, 5, [{}], [None]],
+    "history": [5, {"losses": []}, {"losses": [5], "metrics": []}, {"losses": [], "metrics": [{}]}],
+    "best": [5, [1], {"val": 5}, {"val": {"psnr": 5}}],
+    "skipped": ["ab", [1]],
+    "files": [5, [1], {"a": 5}],
+    "optimizers": [5, [5], [{"state": 5}]],
+    "schedulers": [[{"last_epoch": "x"}], [{}]],
+    "seed": ["x", -1],
+    "recipe": [5],
+    "scaler": [5],
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_state_that_is_none_gets_one_line(option_file, capsys, key):
+    path = Path("experiments/wrong/training_states/5.state")
+    assert short("wrong", "train:total_iter=5") == 0
+    state = torch.load(path, weights_only=True)
+    for value in WRONG[key]:
+        torch.save(state | {key: value}, path)
+        capsys.readouterr()
+        assert short("wrong") == 2, value
+        error = capsys.readouterr().err.splitlines()
+        assert f"5.state: not a training state of ours or BasicSR's: {key} is not what" in error[-1], value
+        assert not any("Traceback" in line for line in error)
+
+
+def test_files_of_other_names_are_no_states(option_file):
+    assert short("names", "train:total_iter=10") == 0
+    for name in ("²", "007", "latest", "-1", "+12"):
+        Path(f"experiments/names/training_states/{name}.state").write_bytes(b"")
+    assert short("names") == 0
+
+
+def test_tensorboard_on_a_full_disk_ends_no_run(option_file, monkeypatch):
+    from torch.utils.tensorboard import SummaryWriter
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", full)
+    assert short("full", "logger:use_tb_logger=true") == 0
+    log = next(Path("experiments/full").glob("train_*.log")).read_text()
+    assert log.count("TensorBoard ends here: No space left on device") == 1
+
+
+def test_a_worker_that_is_killed_is_told_in_one_line(option_file, monkeypatch, capsys):
+    original = RestorationModel.optimize_parameters
+
+    def step(self, current_iter):
+        original(self, current_iter)
+        if current_iter == 7:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)
+            time.sleep(1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RestorationModel, "optimize_parameters", step)
+        assert short("killed") == 2
+    assert (
+        "a data worker was killed, most likely for want of memory" in capsys.readouterr().err.splitlines()[-1]
+    )
+    assert short("whole") == 0 and short("killed") == 0 and same("whole", "killed")
+
+
+def test_a_picture_that_is_gone_is_told_in_one_line(option_file, monkeypatch, capsys):
+    monkeypatch.setattr("ir_plugins.preflight.check_dataset", lambda *args: 5)
+    import ir_plugins.train as pipeline
+
+    original = pipeline.train_loader
+
+    def without(*arguments):
+        found = original(*arguments)
+        for file in Path("data/train/gt").iterdir():
+            file.unlink()
+        return found
+
+    monkeypatch.setattr(pipeline, "train_loader", without)
+    assert short("gone") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("basicsr train: error: ") and ".png" in error and "No such file" in error

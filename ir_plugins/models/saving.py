@@ -12,7 +12,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
 from ..options import Options
-from ..storage import save_whole
+from ..storage import numbered_states, save_whole
 from .validation import ValidatingModel
 
 RECIPE = ("optim_g", "scheduler", "warmup_iter")  # the blocks of `train` that a training state belongs to
@@ -27,6 +27,7 @@ class SavingModel(ValidatingModel):
     scaler: torch.amp.GradScaler
     skipped: int
     skipped_in_row: int
+    chooses_best = True  # whether a validation may change net_g_best.pth
 
     def __init__(self, opt: Options):
         self.run_state: dict[str, Any] = {}
@@ -51,7 +52,10 @@ class SavingModel(ValidatingModel):
         self.failure = None
         if current_iter != -1:
             self.last_saved = current_iter
-            self._prune(current_iter)
+            try:
+                self._prune(current_iter)
+            except OSError as error:
+                get_root_logger().warning(f"logger:keep_last: an older checkpoint stays: {error}")
 
     @master_only
     def save_network(self, net, net_label, current_iter, param_key: str | list[str] = "params") -> None:
@@ -89,6 +93,7 @@ class SavingModel(ValidatingModel):
             for mine, theirs in zip(optimizer.param_groups, saved["param_groups"], strict=False):
                 # BasicSR's is not fused, and GradScaler goes by how the optimizer was built
                 theirs |= {key: mine[key] for key in ("fused", "foreach") if key in mine}
+                _check_shapes(mine["params"], theirs["params"], saved["state"])
         if resume_state.get("recipe", self._recipe()) == self._recipe():
             super().resume_training(resume_state)
         else:
@@ -146,7 +151,12 @@ class SavingModel(ValidatingModel):
         record = self.best_metric_results[dataset_name][metric]
         before = dict(record)
         super()._update_best_metric_result(dataset_name, metric, val, current_iter)
-        if self.is_train and (dataset_name, metric) == self._deciding() and record["iter"] == current_iter:
+        if (
+            self.is_train
+            and self.chooses_best
+            and (dataset_name, metric) == self._deciding()
+            and record["iter"] == current_iter
+        ):
             try:
                 self.save_networks("best")
             except OSError as error:
@@ -183,11 +193,21 @@ class SavingModel(ValidatingModel):
         if not (keep := self.opt["logger"].get("keep_last")):
             return
         folders = self.opt["path"]
-        states = [f for f in Path(folders["training_states"]).glob("*.state") if f.stem.isdigit()]
-        states = [state for state in states if int(state.stem) <= current_iter]
-        for state in sorted(states, key=lambda file: int(file.stem))[:-keep]:
+        states = numbered_states(folders["training_states"])
+        for state in [state for state in states if int(state.stem) <= current_iter][:-keep]:
             state.unlink(missing_ok=True)
             Path(folders["models"], f"net_g_{state.stem}.pth").unlink(missing_ok=True)
+
+
+def _check_shapes(parameters: list[Tensor], numbers: list[int], state: dict[int, Any]) -> None:
+    """Raise ValueError where a moment is not of its parameter's shape: a fused step would write beyond it."""
+    for parameter, number in zip(parameters, numbers, strict=False):
+        for name, value in state.get(number, {}).items():
+            # Adafactor keeps sums over rows and columns
+            if not isinstance(value, Tensor) or value.numel() == 1 or name in ("row_var", "col_var"):
+                continue
+            if value.shape != parameter.shape:
+                raise ValueError(f"its {name} is {list(value.shape)}, of a network with other parameters")
 
 
 def _on_cpu(net: nn.Module) -> dict[str, Tensor]:
