@@ -93,8 +93,8 @@ class SavingModel(ValidatingModel):
             for mine, theirs in zip(optimizer.param_groups, saved["param_groups"], strict=False):
                 # BasicSR's is not fused, and GradScaler goes by how the optimizer was built
                 theirs |= {key: mine[key] for key in ("fused", "foreach") if key in mine}
-                _check_shapes(mine["params"], theirs["params"], saved["state"])
         if resume_state.get("recipe", self._recipe()) == self._recipe():
+            self._check_moments(resume_state)
             super().resume_training(resume_state)
         else:
             self._resume_with_another_recipe(resume_state)
@@ -117,6 +117,7 @@ class SavingModel(ValidatingModel):
             raise ValueError(f"train:optim_g:type was {before['type']}; begin a new run with the weights")
         if before.get("no_decay") != now.get("no_decay"):
             raise ValueError("train:optim_g:no_decay has changed, and with it the groups of parameters")
+        self._check_moments(state)
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             fresh = optimizer.state_dict()["param_groups"]
             if [len(group["params"]) for group in fresh] != [len(g["params"]) for g in saved["param_groups"]]:
@@ -131,6 +132,11 @@ class SavingModel(ValidatingModel):
             f"train:optim_g or train:scheduler differ from those of the training state and hold from now on: "
             f"learning rate {rates}"
         )
+
+    def _check_moments(self, state: dict[str, Any]) -> None:
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=False):
+            for mine, theirs in zip(optimizer.param_groups, saved["param_groups"], strict=False):
+                _check_shapes(mine["params"], theirs["params"], saved["state"])
 
     def _recipe(self) -> str:
         return json.dumps({key: self.opt["train"].get(key) for key in RECIPE}, sort_keys=True, default=str)
