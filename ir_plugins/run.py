@@ -100,7 +100,9 @@ class Run:
                 # one that a longer run would not have: the final state does not know of it
                 self.model.chooses_best = False
                 self.validate()
-        self._report()
+        if not self.val_loaders:  # else the last validation has written it
+            self._report()
+        self.logger.info(f"Report: {self.opt['path']['experiments_root']}/report.html")
         if failure or self.saved != self.iteration:
             reason = failure or "the last checkpoint could not be saved"
             raise UserError(f"{reason}; make room and finish the run with --auto_resume")
@@ -178,7 +180,7 @@ class Run:
         number = max(gathered(self.interruption.received or 0))
         told = f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
         self._report()
-        self.logger.info(told.capitalize())
+        self.logger.info(f"{told[0].upper()}{told[1:]}")
         raise Stopped(number, told)
 
     def _report(self) -> None:
@@ -188,8 +190,6 @@ class Run:
             versions = {"Python": platform.python_version()} | {name: version(name) for name in names}
             path = Path(self.opt["path"]["experiments_root"], "report.html")
             write_report(path, self.opt, self.history, samples, versions)
-            if self.iteration >= self.total_iter:
-                self.logger.info(f"Report: {path}")
 
     def _announce(self, step: Step, before: Stage | None, order: TrainOrder) -> Stage:
         """Tell at the first iteration of each stage that a run meets, if there are several."""

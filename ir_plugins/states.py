@@ -14,51 +14,6 @@ from .preflight import check_weights
 from .storage import is_intact, numbered_states
 
 
-def _counts(value: Any, length: int) -> bool:
-    """Whether it is so many whole numbers of at least 0."""
-    return isinstance(value, list | tuple) and len(value) == length and all(map(_is_count, value))
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _are(value: Any, kind: type) -> bool:
-    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
-
-
-# what each key of a training state has to be for a run to go on from it
-SOUND: dict[str, Callable[[Any], bool]] = {
-    "iter": _is_count,
-    "epoch": _is_count,
-    "place": lambda value: _counts(value, 2),
-    "seed": _is_count,
-    "skipped": lambda value: _counts(value, 2),
-    "optimizers": lambda value: _are(value, dict) and all(isinstance(o.get("state"), dict) for o in value),
-    "schedulers": lambda value: _are(value, dict) and all(_is_count(s.get("last_epoch")) for s in value),
-    "random": lambda value: _are(value, dict) and all({"python", "numpy", "torch"} <= set(r) for r in value),
-    "history": lambda value: (
-        isinstance(value, dict)
-        and all(_are(value.get(rows), dict) for rows in ("losses", "metrics"))
-        and all(_is_count(row.get("iter")) for row in value["losses"] + value["metrics"])
-    ),
-    "best": lambda value: (
-        isinstance(value, dict)
-        and all(isinstance(records, dict) for records in value.values())
-        and all(
-            isinstance(r, dict) and {"better", "val", "iter"} <= set(r)
-            for d in value.values()
-            for r in d.values()
-        )
-    ),
-    "files": lambda value: (
-        isinstance(value, dict) and all(isinstance(t, str) for it in value.items() for t in it)
-    ),
-    "recipe": lambda value: isinstance(value, str) and value.startswith("{"),
-    "scaler": lambda value: isinstance(value, dict),
-}
-
-
 def find_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
     """The training state to go on from, None to begin anew; and what there is to say about it.
 
@@ -104,3 +59,48 @@ def _read(path: Path, opt: Options) -> tuple[dict[str, Any], str | None]:
         if not is_intact(weights, digest):
             return {}, f"the weights that belong to it are damaged or of another run: {weights}"
     return state, None
+
+
+def _counts(value: Any, length: int) -> bool:
+    """Whether it is so many whole numbers of at least 0."""
+    return isinstance(value, list | tuple) and len(value) == length and all(map(_is_count, value))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _are(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+# what each key of a training state has to be for a run to go on from it
+SOUND: dict[str, Callable[[Any], bool]] = {
+    "iter": _is_count,
+    "epoch": _is_count,
+    "place": lambda value: _counts(value, 2),
+    "seed": _is_count,
+    "skipped": lambda value: _counts(value, 2),
+    "optimizers": lambda value: _are(value, dict) and all(isinstance(o.get("state"), dict) for o in value),
+    "schedulers": lambda value: _are(value, dict) and all(_is_count(s.get("last_epoch")) for s in value),
+    "random": lambda value: _are(value, dict) and all({"python", "numpy", "torch"} <= set(r) for r in value),
+    "history": lambda value: (
+        isinstance(value, dict)
+        and all(_are(value.get(rows), dict) for rows in ("losses", "metrics"))
+        and all(_is_count(row.get("iter")) for row in value["losses"] + value["metrics"])
+    ),
+    "best": lambda value: (
+        isinstance(value, dict)
+        and all(isinstance(records, dict) for records in value.values())
+        and all(
+            isinstance(r, dict) and {"better", "val", "iter"} <= set(r)
+            for d in value.values()
+            for r in d.values()
+        )
+    ),
+    "files": lambda value: (
+        isinstance(value, dict) and all(isinstance(t, str) for it in value.items() for t in it)
+    ),
+    "recipe": lambda value: isinstance(value, str) and value.startswith("{"),
+    "scaler": lambda value: isinstance(value, dict),
+}

@@ -25,11 +25,12 @@ def train_loader(opt: Options, state: dict[str, Any] | None) -> tuple[Any, Train
     """
     data, train, state = opt["datasets"]["train"], opt["train"], state or {}
     dataset = _built(data)
+    drawn = Drawn(dataset)
     # without a launcher one process feeds all GPUs
     processes = 1 if opt["dist"] else max(1, opt["num_gpu"])
     try:
         order = TrainOrder(
-            Drawn(dataset),
+            drawn,
             _plan(opt, processes),
             total_iter=train["total_iter"],
             first=state.get("iter", 0) + 1,
@@ -47,7 +48,7 @@ def train_loader(opt: Options, state: dict[str, Any] | None) -> tuple[Any, Train
     workers = data["num_worker_per_gpu"] * processes
     # not BasicSR's build_dataloader, which takes no order but that of single pictures
     loader = DataLoader(
-        Drawn(dataset),
+        drawn,
         batch_sampler=order,
         num_workers=workers,
         worker_init_fn=ignore_signals,
@@ -70,7 +71,7 @@ def validation_loaders(opt: Options) -> list[DataLoader]:
 
 def _built(data: Options) -> Any:
     """A dataset whose pictures are in the same order on every machine."""
-    dataset = build_dataset(data)
+    dataset: Any = build_dataset(data)
     if isinstance(paths := getattr(dataset, "paths", None), list) and paths and isinstance(paths[0], dict):
         paths.sort(key=itemgetter("gt_path"))  # BasicSR takes them as the file system gives them
     return dataset

@@ -1,16 +1,13 @@
 """The loss of edges: what a blur takes away."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from basicsr.losses.loss_util import weight_reduce_loss
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from .pairs import check_choice, check_positive, full_precision
-from .pixel import charbonnier
+from .pairs import full_precision
+from .pixel import CharbonnierEps2Loss
 
 GAUSSIAN = (0.05, 0.25, 0.4, 0.25, 0.05)  # along one axis (Burt and Adelson 1983, a = 0.4)
 
@@ -36,7 +33,7 @@ def laplacian(x: Tensor) -> Tensor:
 
 
 @LOSS_REGISTRY.register()
-class EdgeLoss(nn.Module):
+class EdgeLoss(CharbonnierEps2Loss):
     """Charbonnier loss of a Laplacian pyramid's finest level (MPRNet, eq. 3).
 
     The mean of √((Δpred - Δtarget)² + eps²), where Δ is what a picture has beyond its coarser self.  MPRNet
@@ -46,14 +43,6 @@ class EdgeLoss(nn.Module):
     all numbers.  Raises ValueError where eps is not above 0, or reduction is unknown.
     """
 
-    def __init__(
-        self, loss_weight: float = 1.0, reduction: Literal["mean", "sum"] = "mean", eps: float = 1e-3
-    ):
-        super().__init__()
-        check_choice("reduction", reduction, ("mean", "sum"))
-        check_positive("eps", eps)
-        self.loss_weight, self.reduction, self.eps = loss_weight, reduction, eps
-
     def forward(self, pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """(B, C, H, W) twice -> one number.  weight: (B, 1 or C, H, W), of each pixel.
 
@@ -61,5 +50,5 @@ class EdgeLoss(nn.Module):
         """
         pred, target = full_precision(pred, target)
         # Δ is linear: once, of the difference, instead of once of each
-        loss = charbonnier(laplacian(pred - target), self.eps)
-        return self.loss_weight * weight_reduce_loss(loss, weight, self.reduction)
+        detail = laplacian(pred - target)
+        return super().forward(detail, torch.zeros_like(detail), weight)
