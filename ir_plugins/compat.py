@@ -373,6 +373,7 @@ class SharedLmdb:
         return {**vars(self), "_client": {}}  # an environment cannot be pickled
 
 
+LMDB_READING = {"readonly": True, "lock": False, "readahead": False}
 # weak: an environment closes with the last backend that reads from it
 _environments: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
 # per process: a fork may copy the lock while another thread holds it

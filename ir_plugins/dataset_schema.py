@@ -9,7 +9,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
 
 from .basicsr_keys import LOADER, PICTURES
 from .options import Options
-from .problems import Problem, is_block, registered, unknown, unknown_keys, value_at
+from .problems import Key, Problem, is_block, registered, unknown, unknown_keys, value_at
 from .signatures import Keys, keys_read
 
 NEEDED = {"io_backend", "dataroot_gt", "dataroot_lq", "dataroot_lqL", "dataroot_lqR"}  # by who looks them up
@@ -24,8 +24,8 @@ def dataset_problems(
 ) -> Iterator[Problem]:
     """Problems of the block at `keys`.
 
-    known: the keys of it that the model looks up itself.  A dataset class may have a static method
-    `option_problems` that yields a key and a text for every value that it cannot work with.
+    known: the keys of it that the model looks up itself.  A dataset class may declare keys in `option_keys`,
+    and have a method `option_problems` that yields a key and a text for every value that it cannot work with.
     """
     phase = keys[-1].split("_")[0]
     if not re.fullmatch(r"train|(val|test)(_.*)?", keys[-1]) or (is_train and phase == "test"):
@@ -39,19 +39,19 @@ def dataset_problems(
     if kind is None:
         yield unknown((*keys, "type"), dataset.get("type"), DATASET_REGISTRY.keys())
         return
-    read = keys_read(kind)
-    yield from unknown_keys(dataset, keys, LOADER.keys() | known | {path[0] for path in read})
+    read = known_keys(kind)
+    yield from unknown_keys(dataset, keys, LOADER.keys() | known | read)
     needed = needed_keys(kind, {"use_hflip", "use_rot"} if phase == "train" else set())
     if phase == "train":
-        needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & {path[0] for path in read})
+        needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & read)
     for key in sorted(needed):
         # Restormer's files write `none`, which its own datasets judge
         if dataset.get(key) in (None, "") or (
             dataset[key] == "none" and not hasattr(kind, "option_problems")
         ):
             yield Problem((*keys, key), "is missing")
-    for key, fault in ((key, key_of.fault(dataset[key])) for key, key_of in KEYS.items() if key in dataset):
-        if fault:
+    for key, key_of in KEYS.items():
+        if key in dataset and (fault := key_of.fault(dataset[key])):
             yield Problem((*keys, key), fault)
     if (dataset.get("mean") is None) != (dataset.get("std") is None):
         yield Problem((*keys, "mean"), "and std need each other")
@@ -62,11 +62,23 @@ def dataset_problems(
     yield from _backend_problems((*keys, "io_backend"), dataset.get("io_backend"))
     if hasattr(kind, "option_problems"):
         for key, text in kind.option_problems(dataset | {"phase": phase, "scale": scale}):
-            yield Problem((*keys, key), text)
+            yield Problem((*keys, *key.split(":")), text)
 
 
-def needed_keys(kind: type, also: Set[str] = frozenset()) -> set[str]:
+def declared(kind: Any) -> dict[str, Key]:
+    """The keys that a dataset class declares in its `option_keys`; BasicSR's declare none."""
+    return dict(getattr(kind, "option_keys", {}))
+
+
+def known_keys(kind: Any) -> set[str]:
+    """What a dataset class looks up in its block: as it declares, or as its source shows."""
+    return set(declared(kind)) or {path[0] for path in keys_read(kind)}
+
+
+def needed_keys(kind: Any, also: Set[str] = frozenset()) -> set[str]:
     """What a dataset class cannot do without, of the keys that are needed in every phase and of `also`."""
+    if hasattr(kind, "needed"):
+        return set(kind.needed) | (also & known_keys(kind))
     return (NEEDED | also) & {path[0] for path in keys_read(kind, required=True)}
 
 

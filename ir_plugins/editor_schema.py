@@ -22,7 +22,8 @@ from . import schema
 from .basicsr_keys import BETTER, KEYS, LOADER, NETWORK_PATHS, PICTURES
 from .blocks import ATTENTIONS, FEED_FORWARDS
 from .blocks.designs import FROM_THE_NET, Designs
-from .dataset_schema import BACKENDS, needed_keys
+from .dataset_schema import BACKENDS, known_keys, needed_keys
+from .dataset_schema import declared as declared_keys
 from .problems import Key, entries
 from .signatures import Keys, argument_texts, arguments, json_kind, json_union, keys_read
 
@@ -249,12 +250,13 @@ def _dataset(models: Iterable[Any]) -> Callable[[Any], Json]:
     }
 
     def explained(kind: Any) -> Json:
-        read = {keys[0] for keys in keys_read(kind)} - COMPLETED
+        read = known_keys(kind) - COMPLETED
         known = {
             key: _key(declared)
             for key, declared in (LOADER | PICTURES).items()
             if key in LOADER or key in read
         }
+        known |= {key: _key(declared) for key, declared in declared_keys(kind).items()}
         properties = {key: {} for key in sorted(read)} | own | known | {"io_backend": backend}
         properties["type"] = _summary(kind)
         return _object(properties, required=sorted(needed_keys(kind)))

@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ir_plugins.cli import main as basicsr
+from ir_plugins.data import Dataset_PairedImage
 from ir_plugins.data.order import Drawn, TrainOrder
 from ir_plugins.data.patch_plan import OneStage
-from ir_plugins.data.restormer_datasets import Dataset_PairedImage
 
 from basicsr.models.base_model import BaseModel
 from basicsr.train import train_pipeline

@@ -77,7 +77,7 @@ def test_what_is_sound_passes(validator):
         ("model_type", "RestorationModle"),
         ("datasets", []),
         ("datasets:trian", {}),
-        ("datasets:train:type", "PairedDataset"),
+        ("datasets:train:type", "PairedDatasets"),
         ("datasets:train:datroot_gt", "x"),
         ("datasets:train:gt_size", 14.5),
         ("datasets:train:use_hflip", "no"),

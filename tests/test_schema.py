@@ -134,7 +134,7 @@ def test_an_unknown_key_is_located_and_its_neighbour_named(workplace, keys, near
             "RestorationModle",
             "'RestorationModle' is not known; did you mean 'RestorationModel'?",
         ),
-        (("datasets", "train", "type"), "PairedDataset", "is not known; did you mean 'PairedImageDataset'?"),
+        (("datasets", "train", "type"), "PairedDatasets", "is not known; did you mean 'PairedDataset'?"),
         (("datasets", "train", "gt_size"), None, "datasets:train:gt_size: is missing"),
         (("datasets", "train", "dataroot_lq"), None, "datasets:train:dataroot_lq: is missing"),
         (("datasets", "train", "batch_size_per_gpu"), 0, "is 0; expected a whole number of at least 1"),

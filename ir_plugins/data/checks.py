@@ -4,6 +4,7 @@ BasicSR would meet the same faults later, in a worker process, and mostly withou
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import lmdb
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ..compat import lmdb_environment
+from ..compat import LMDB_READING, lmdb_environment
 from ..errors import UserError
 from ..problems import registered
+from .datasets.mixed import blocks
 from .files import (
     Broken,
     Look,
@@ -46,6 +48,8 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     to it.  Images are judged by their first and last bytes; odd ones are decoded.
     """
     backend, kind = _backend(name, opt), registered(DATASET_REGISTRY, opt.get("type"))
+    if opt.get("sets"):
+        return sum(check_dataset(f"{name}:sets:{n}", block) or 0 for n, block in blocks(opt).items())
     # Restormer's published option files write `dataroot_lq: none` where there is none
     given = {key: value for key, value in opt.items() if key.startswith("dataroot")}
     roots = {key: str(value) for key, value in given.items() if value not in (None, "none")}
@@ -59,6 +63,8 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
         raise UserError("\n".join(faults))
     if opt.get("phase") == "train" and (opt.get("gt_size") or 0) % _scale(opt):
         raise UserError(f"{name}:gt_size: {opt['gt_size']} is no multiple of scale {_scale(opt)}; take one")
+    if hasattr(kind, "rows_of"):
+        return _check_ours(name, opt, kind, roots, backend)
     # video clips lie in folders of folders, and `meta_info` lists its pairs in another way
     if "num_frame" in opt or opt.get("meta_info") is not None:
         return None
@@ -69,12 +75,27 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
         names = _lmdb_keys(name, folders) if backend == "lmdb" else _file_names(name, folders, opt)
         looks = {key: _looks(f"{name}:{key}", root, names[key], backend) for key, root in folders.items()}
         count = len(looks[next(iter(folders))])
-        for key, root in folders.items() if getattr(kind, "bits", 8) > 8 else ():
-            _check_bits(f"{name}:{key}", root, names[key], looks[key], kind)
         if pairs:
-            fills_up = getattr(kind, "fills_up", False)
-            _check_sizes(name, opt, names[GT], *looks.values(), fills_up=fills_up)
+            _check_sizes(name, opt, names[GT], *looks.values(), fills_up=False)
     return count
+
+
+def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, str], backend: str) -> int:
+    """The same for a dataset class of ours, which pairs its pictures itself."""
+    try:
+        rows = kind.rows_of(opt)
+    except UserError as error:
+        raise UserError(f"{name}:{error}" if re.match(r"\w+: ", str(error)) else f"{name}: {error}") from None
+    looks = {}
+    for root in kind.roots(opt):
+        where, files = f"{name}:dataroot_{root}", [row.files[root] for row in rows]
+        looks[root] = _looks(where, roots[f"dataroot_{root}"], files, backend)
+        if (bits := kind.bits_of(opt)) > 8:
+            _check_bits(where, roots[f"dataroot_{root}"], files, looks[root], kind, bits)
+    names = [row.files["gt"] for row in rows]
+    for root in looks.keys() - {"gt"}:
+        _check_sizes(name, opt, names, looks["gt"], looks[root], fills_up=True)
+    return len(rows)
 
 
 def _backend(name: str, opt: Mapping[str, Any]) -> str:
@@ -210,8 +231,7 @@ def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
 def _open(where: str, root: str) -> Any:
     try:
         # by way of compat, since a dataset of this process may have it open, and opening twice is an error
-        options = {"readonly": True, "lock": False, "readahead": False}
-        environment = lmdb_environment(os.path.realpath(root), options)
+        environment = lmdb_environment(os.path.realpath(root), LMDB_READING)
     except lmdb.Error as error:
         raise UserError(f"{where}: {root} cannot be opened ({error}); make it again") from None
     size, page = Path(root, "data.mdb").stat().st_size, environment.stat()["psize"]
@@ -221,14 +241,12 @@ def _open(where: str, root: str) -> Any:
     return environment
 
 
-def _check_bits(where: str, root: str, names: list[str], looks: list[Look], kind: type) -> None:
-    wrong = [
-        f"{name} ({look.bits})" for name, look in zip(names, looks, strict=True) if look.bits != kind.bits
-    ]
+def _check_bits(where: str, root: str, names: list[str], looks: list[Look], kind: type, bits: int) -> None:
+    wrong = [f"{name} ({look.bits})" for name, look in zip(names, looks, strict=True) if look.bits != bits]
     if wrong:
         raise UserError(
-            f"{where}: {len(wrong)} of {len(names)} images in {root} are not of {kind.bits} bits a channel: "
-            f"{listed(wrong)}; {kind.__name__} needs them so, Dataset_PairedImage reads 8 bits"
+            f"{where}: {len(wrong)} of {len(names)} images in {root} are not of {bits} bits a channel: "
+            f"{listed(wrong)}; {kind.__name__} needs them so, PairedDataset reads 8 bits of any"
         )
 
 

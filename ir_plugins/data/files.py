@@ -242,8 +242,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go_of_locks)
 
 
-def listed(names: Iterable[str]) -> str:
-    """The first five names and how many there are beyond them: 'a.png, b.png and 7 more'."""
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first `most` names and how many there are beyond them: 'a.png, b.png and 7 more'."""
     names = list(names)
-    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + rest
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

@@ -3,18 +3,30 @@
 # H height, W width, C channels, N output rows, T taps (input rows that one output row is mixed from)
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
+
+from .window import Window
 
 # float64 values per block of output rows: two such blocks stay in the L2 cache while the taps pass over them
 _BLOCK = 1 << 15
 
 
-def imresize(image: np.ndarray, scale: float) -> np.ndarray:
+def imresize(
+    image: np.ndarray,
+    scale: float,
+    window: Window | None = None,
+    *,
+    prepared: Callable[[np.ndarray], np.ndarray] = np.ascontiguousarray,
+) -> np.ndarray:
     """Resize as MATLAB's `imresize(image, scale, 'bicubic')`: antialiased when it shrinks, mirrored borders.
 
     image: (H, W) or (H, W, C), uint8, uint16 or floating point, any range.
     scale: > 0; the result is (ceil(H * scale), ceil(W * scale)) and keeps the dtype.
+    window: the part of the result that is wanted: only what it is made from is looked at.
+    prepared: what is done to that part of the image first.
 
     Integers are rounded (half up) and saturated after the rows and again after the columns, as MATLAB does; a
     single rounding at the end differs from it by one grey level in many pixels.  Floats are never rounded or
@@ -26,13 +38,17 @@ def imresize(image: np.ndarray, scale: float) -> np.ndarray:
         raise ValueError(f"image is {image.dtype}; convert it to uint8, uint16 or a float type")
     if not scale > 0 or not math.isfinite(scale):
         raise ValueError(f"{scale=} must be a number above 0")
-    rows_done = _resize_rows(image, scale)  # (H', W, C)
-    return np.ascontiguousarray(_resize_rows(rows_done.swapaxes(0, 1), scale).swapaxes(0, 1))
+    h, w = (math.ceil(length * scale) for length in image.shape[:2])
+    top, left, height, width = window or (0, 0, h, w)
+    rows, upper, lower = _taps(image.shape[0], scale, top, top + height)
+    columns, first, last = _taps(image.shape[1], scale, left, left + width)
+    seen = prepared(image[upper:lower, first:last])
+    rows_done = _resize_rows(seen, *rows)  # (height, last - first, C)
+    return np.ascontiguousarray(_resize_rows(rows_done.swapaxes(0, 1), *columns).swapaxes(0, 1))
 
 
-def _resize_rows(image: np.ndarray, scale: float) -> np.ndarray:
-    """Resize the first axis.  (H, ...) -> (ceil(H * scale), ...)"""
-    weights, indices = _taps(image.shape[0], scale)  # (N, T) twice
+def _resize_rows(image: np.ndarray, weights: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Mix rows.  (H, ...), (N, T), (N, T) -> (N, ...)"""
     flat = np.ascontiguousarray(image).reshape(image.shape[0], -1)  # (H, W * C)
     out = np.empty((len(weights), flat.shape[1]), image.dtype)
     step = max(1, _BLOCK // flat.shape[1])
@@ -54,7 +70,18 @@ def _resize_rows(image: np.ndarray, scale: float) -> np.ndarray:
     return out.reshape(len(out), *image.shape[1:])
 
 
-def _taps(length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def _taps(length: int, scale: float, start: int, stop: int) -> tuple[tuple[np.ndarray, np.ndarray], int, int]:
+    """For the output samples from `start` to `stop`: the weights of each and the input samples they belong
+    to, (N, T) twice, counted from the first one used; that one, and the one after the last.
+    """
+    weights, indices = _all_taps(length, scale)
+    weights, indices = weights[start:stop], indices[start:stop]
+    first = int(indices.min())
+    return (weights, indices - first), first, int(indices.max()) + 1
+
+
+@lru_cache(64)  # pictures of one size come again and again
+def _all_taps(length: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """The weights of every output sample and the input samples they belong to: (N, T) float64, (N, T) int."""
     # shrinking stretches the kernel over 1 / scale as many samples: that is the antialiasing
     stretch = min(scale, 1.0)

@@ -1,0 +1,29 @@
+"""JPEG, there and back."""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+GRID = 16  # pixels: two blocks of 8, as colours are stored at half the resolution
+
+
+def compressed(pixels: np.ndarray, quality: int, encoder: str = "opencv") -> np.ndarray:
+    """What JPEG makes of a picture: (H, W, 3), BGR, or (H, W, 1), uint8 -> the same.
+
+    quality: of the IJG's libjpeg, 1 to 100; colours at half the resolution.  encoder: "opencv" or "libjpeg",
+    which is Pillow's.
+    """
+    if encoder == "libjpeg":
+        file = io.BytesIO()
+        picture = pixels[..., ::-1] if pixels.shape[2] == 3 else pixels
+        Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(
+            file, "JPEG", quality=quality
+        )
+        with Image.open(file) as image:
+            decoded = np.asarray(image)
+        return decoded[..., ::-1] if decoded.ndim == 3 else decoded[..., None]
+    _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = np.asarray(cv2.imdecode(content, cv2.IMREAD_UNCHANGED))
+    return decoded if decoded.ndim == 3 else decoded[..., None]

@@ -1,0 +1,199 @@
+"""What all datasets here share: pairing, reading, cutting a training patch, turning it.
+
+H x W picture, h x w window of it, C channels, s scale
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ...basicsr_keys import LOADER, PICTURES
+from ...errors import UserError
+from ...problems import Key
+from ...randomness import seeded
+from ..colour import Colour, in_colour
+from ..pairing import Row, pair
+from ..store import Store
+from ..window import Window, filled_up, to_tensor, turned
+
+COLOUR = Key(Literal["rgb", "gray", "y"], "what pictures are read as; y: luma alone; default rgb")
+
+
+def known_keys(*names: str) -> dict[str, Key]:
+    """Keys that BasicSR's datasets have too."""
+    return {name: (LOADER | PICTURES)[name] for name in names}
+
+
+class PictureDataset(Dataset):
+    """Pictures in folders or LMDBs; a subclass says of which kinds, and what makes an item of them.
+
+    opt: the dataset's block with `phase` filled in; `scale` is 1 where it is missing.  Raises UserError,
+    beginning with the key, on options that cannot work and on pictures that do not pair.
+
+    An item: lq (C, H, W) and gt (C, sH, sW), RGB or gray, in [0, 1]; lq_path, gt_path; name: GT's path below
+    its root without the ending.  In training they are one random window of gt_size, filled up by reflection
+    where a picture is smaller, turned and mirrored alike.  In validation and test everything random about an
+    item follows from its name.
+    """
+
+    # what may stand in its block beside the loader's keys, and what must
+    option_keys: Mapping[str, Key] = known_keys(
+        "io_backend", "dataroot_gt", "meta_info_file", "gt_size", "use_hflip", "use_rot"
+    )
+    needed: tuple[str, ...] = ("io_backend", "dataroot_gt")
+    needs_scale_1 = False
+    fills_up = True  # a picture smaller than gt_size is no fault
+
+    def __init__(self, opt: dict[str, Any]):
+        for key, text in self.option_problems(opt):
+            raise UserError(f"{key}: {text}")
+        self.opt = opt
+        self.scale: int = opt.get("scale") or 1
+        self.colour: Colour = self.colour_of(opt)
+        self.bits = self.bits_of(opt)
+        self.rows = self.rows_of(opt)
+        # where the pictures lie in folders of the root, results are told for each of those
+        self.groups = [row.name.split("/")[0] if "/" in row.name else "" for row in self.rows]
+        flag, backend = "unchanged" if self.bits == 16 else "color", opt["io_backend"]["type"]
+        self._stores = {kind: Store(root, backend, flag) for kind, root in self.roots(opt).items()}
+
+    # -- what a subclass says
+
+    @staticmethod
+    def roots(opt: Mapping[str, Any]) -> dict[str, str]:
+        """The folder or LMDB of each kind of picture, GT last."""
+        raise NotImplementedError
+
+    def patches(self, pictures: dict[str, np.ndarray], window: Window) -> list[np.ndarray]:
+        """The window of LQ (or of each view) and, last, of GT: (h, w, C), (sh, sw, C), in self.colour.
+
+        pictures: of each kind (H, W, C) as stored.  window: in the pixels of LQ.
+        """
+        raise NotImplementedError
+
+    def size(self, pictures: dict[str, np.ndarray]) -> tuple[int, int]:
+        """Height and width of LQ.  Raises ValueError where there can be none."""
+        raise NotImplementedError
+
+    def finished(self, lq: Tensor, gt: Tensor) -> Tensor:
+        """What is to be done to lq (C, h, w) when everything else has been."""
+        return lq
+
+    @classmethod
+    def colour_of(cls, opt: Mapping[str, Any]) -> Colour:
+        """What pictures are read as."""
+        return (opt.get("color") or "rgb") if "color" in cls.option_keys else "rgb"
+
+    @classmethod
+    def bits_of(cls, opt: Mapping[str, Any]) -> int:
+        """How many bits of a channel are read: 8, of whatever files, or 16, of files that have so many."""
+        return 8
+
+    # -- what `basicsr check` and the check of the data ask
+
+    @classmethod
+    def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Key and text of what is wrong with a block, for `schema.check`."""
+        for key, value in opt.items():
+            if key.startswith("dataroot") and value == "none":
+                yield key, "is none, which only dataroot_lq of Dataset_GaussianDenoising may be"
+        for key, kind in cls.option_keys.items():
+            if key in opt and (fault := kind.fault(opt[key])):
+                yield key, fault
+        template = opt.get("filename_tmpl", "{}")
+        if not isinstance(template, str) or template.count("{}") != 1 or template.format("").count("{"):
+            yield "filename_tmpl", f"is {template!r}; expected LQ's name with {{}} for GT's, such as '{{}}x4'"
+        if cls.needs_scale_1 and opt.get("scale", 1) not in (None, 1):
+            text = f"is {cls.__name__}, which knows scale 1 only, but scale is {opt['scale']}"
+            yield "type", text
+
+    @classmethod
+    def channels(cls, opt: Mapping[str, Any]) -> int:
+        """The channels of lq."""
+        return 3 if cls.colour_of(opt) == "rgb" else 1
+
+    @classmethod
+    def rows_of(cls, opt: Mapping[str, Any]) -> list[Row]:
+        """The pictures that belong together, in the order of their names.  Raises UserError."""
+        return pair(
+            cls.roots(opt),
+            backend=opt["io_backend"]["type"],
+            template=opt.get("filename_tmpl", "{}"),
+            listing=opt.get("meta_info_file"),
+        )
+
+    # -- items
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.rows[index]
+        pictures = {kind: self._read(kind, file) for kind, file in row.files.items()}
+        with self._random_numbers(row):
+            tensors = [to_tensor(patch) for patch in self._ready(self._patches(row, pictures))]
+            lq, gt = torch.cat(tensors[:-1]), tensors[-1]
+            lq = self.finished(lq, gt)
+        paths = {f"{kind}_path": self._stores[kind].path(file) for kind, file in row.files.items()}
+        lq_path = paths[next(iter(paths))]  # the left view's, of two; GT's, of pictures that have no other
+        return {"lq": lq, "gt": gt, "lq_path": lq_path, **paths, "name": row.name}
+
+    @property
+    def training(self) -> bool:
+        return self.opt["phase"] == "train"
+
+    def coloured(self, pixels: np.ndarray) -> np.ndarray:
+        """(h, w, c) as stored -> (h, w, C) in self.colour."""
+        return in_colour(pixels, self.colour, self.bits)
+
+    def _read(self, kind: str, file: str) -> np.ndarray:
+        store = self._stores[kind]
+        pixels = store.read(file)
+        if self.bits == 16 and (pixels.dtype != np.uint16 or pixels.shape[2] != 3):
+            found = f"{pixels.shape[2]} channels of {8 * pixels.itemsize} bits"
+            raise UserError(f"{store.where(file)} has {found}; {type(self).__name__} needs 3 of 16 bits")
+        return pixels
+
+    def _random_numbers(self, row: Row) -> AbstractContextManager:
+        if self.training:
+            return nullcontext()  # the loader seeds them, draw by draw
+        digest = hashlib.blake2b(row.name.encode(), digest_size=8).digest()
+        return seeded(int.from_bytes(digest, "little"))
+
+    def _patches(self, row: Row, pictures: dict[str, np.ndarray]) -> list[np.ndarray]:
+        try:
+            h, w = self.size(pictures)
+        except ValueError as error:
+            raise UserError(f"{self._stores['gt'].where(row.files['gt'])}: {error}") from None
+        side = self.opt["gt_size"] // self.scale if self.training else max(h, w)
+        top, left = (random.randint(0, max(0, length - side)) for length in (h, w))
+        return self.patches(pictures, Window(top, left, min(side, h), min(side, w)))
+
+    def _ready(self, patches: list[np.ndarray]) -> list[np.ndarray]:
+        """The patches filled up and turned; whole pictures as they are."""
+        if not self.training:
+            return patches
+        *lqs, gt = patches
+        side = self.opt["gt_size"]
+        patches = [*(filled_up(lq, side // self.scale) for lq in lqs), filled_up(gt, side)]
+        quarters, mirrored = self.turn()
+        return [turned(patch, quarters, mirrored=mirrored) for patch in patches]
+
+    def turn(self) -> tuple[int, bool]:
+        """How a training patch is turned: quarters, and whether it is mirrored; as in BasicSR."""
+        mirror, rotate = bool(self.opt.get("use_hflip")), bool(self.opt.get("use_rot"))
+        mirrored = mirror and random.random() < 0.5
+        upside_down = rotate and random.random() < 0.5
+        transposed = rotate and random.random() < 0.5
+        # upside down is half a turn and a mirror; transposed is three quarters and a mirror, or, after a
+        # mirror, one quarter and no mirror
+        mirrored ^= upside_down
+        quarters = 2 * upside_down + transposed * (1 if mirrored else 3)
+        return quarters, mirrored ^ transposed

@@ -1,0 +1,48 @@
+"""What the datasets share that make low quality out of ground truth while reading."""
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..window import Window
+from .base import PictureDataset
+
+
+class DegradedDataset(PictureDataset):
+    """Pictures in one folder or LMDB, dataroot_gt, from which LQ is made.
+
+    A whole LQ is what would lie on the disk had it been made before.
+    """
+
+    needs_scale_1 = True
+
+    @staticmethod
+    def roots(opt: Mapping[str, Any]) -> dict[str, str]:
+        return {"gt": opt["dataroot_gt"]}
+
+    def size(self, pictures: dict[str, np.ndarray]) -> tuple[int, int]:
+        h, w = pictures["gt"].shape[:2]
+        if min(h, w) < self.scale:
+            raise ValueError(f"{h}x{w} is smaller than scale {self.scale}; remove it")
+        return h // self.scale, w // self.scale
+
+    def patches(self, pictures: dict[str, np.ndarray], window: Window) -> list[np.ndarray]:
+        gt = self.coloured(window.cut(pictures["gt"]))
+        return [gt, gt]
+
+
+def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong with a level that is one number, or the least and the greatest to draw between."""
+    if value is None:
+        yield key, f"is missing; write a number, or the least and the greatest: {key}: [5, 50]"
+    elif isinstance(value, list) and (len(value) != 2 or value[0] > value[1]):
+        yield key, f"is {value!r}; expected one number, or the least and the greatest: [5, 50]"
+
+
+def drawn(level: Any, *, whole: bool = False) -> Any:
+    """A level: the number itself, or one drawn between the least and the greatest."""
+    if not isinstance(level, list):
+        return level
+    return random.randint(*level) if whole else random.uniform(*level)

@@ -1,0 +1,46 @@
+"""JPEG artifacts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from ...problems import Key
+from ..compression import GRID, compressed
+from ..window import Window
+from .base import COLOUR
+from .degraded import DegradedDataset, drawn, level_problems
+
+
+@DATASET_REGISTRY.register()
+class JPEGDataset(DegradedDataset):
+    """Pictures compressed to JPEG, whole, and decoded again.
+
+    quality: 1 to 100, or the least and the greatest, between which each draw has its own whole number.
+    encoder: opencv, the default, or libjpeg by way of Pillow; with the versions tested both give the same
+    pixels.  color: gray and y are compressed as one channel.
+    """
+
+    option_keys: Mapping[str, Key] = {
+        **DegradedDataset.option_keys,
+        "color": COLOUR,
+        "quality": Key(int | Sequence[int], "from 1 to 100, or least and greatest", least=1, below=101),
+        "encoder": Key(Literal["opencv", "libjpeg"], "which library compresses; default opencv"),
+    }
+
+    @classmethod
+    def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from super().option_problems(opt)
+        yield from level_problems("quality", opt.get("quality"))
+
+    def patches(self, pictures: dict[str, np.ndarray], window: Window) -> list[np.ndarray]:
+        quality = drawn(self.opt["quality"], whole=True)
+        h, w = pictures["gt"].shape[:2]
+        # of other blocks a block only sees the colour of the pixels next to it
+        around = window.around(h, w, grid=GRID, margin=GRID)
+        gt = self.coloured(around.cut(pictures["gt"]))
+        lq = compressed(gt, quality, self.opt.get("encoder") or "opencv")
+        inside = window.inside(around)
+        return [inside.cut(lq), inside.cut(gt)]

@@ -1,0 +1,99 @@
+"""Several datasets as one: all kinds of weather, one network."""
+
+import random
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from ...errors import UserError
+from ...problems import Key, registered, unknown
+from .paired import PairedDataset
+
+
+@DATASET_REGISTRY.register()
+class MixedDataset(Dataset):
+    """Several datasets as one, for one network that restores after rain, snow and drops.
+
+    sets: by any name a block of a dataset, PairedDataset where it has no `type`; what it leaves out it takes
+    from the block around it (io_backend, gt_size, ...).  weight, in such a block: how often its pictures
+    come, relative to the other sets'; each must have one, or none.  Without, every picture comes once an
+    epoch; with weights an epoch is as long, its pictures drawn at random.
+
+    An item is the set's own; `name` begins with the set's.
+    """
+
+    needed: tuple[str, ...] = ("sets",)
+    option_keys: Mapping[str, Key] = {
+        **PairedDataset.option_keys,
+        "sets": Key(dict, "by any name a block of a dataset, with a weight if not all pictures count alike"),
+    }
+
+    def __init__(self, opt: dict[str, Any]):
+        for key, text in self.option_problems(opt):
+            raise UserError(f"{key}: {text}")
+        self.opt, self.names = opt, list(opt["sets"])
+        self.sets: list[Any] = [
+            registered(DATASET_REGISTRY, block["type"])(block) for block in blocks(opt).values()
+        ]
+        self.ends = list(accumulate(map(len, self.sets)))
+        self.weights = [block.get("weight") for block in opt["sets"].values()]
+        self.groups = [
+            name for name, part in zip(self.names, self.sets, strict=True) for _ in range(len(part))
+        ]
+
+    @classmethod
+    def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Key and text of what is wrong with a block, for `schema.check`."""
+        sets = opt.get("sets")
+        if not isinstance(sets, dict) or not sets or not all(isinstance(b, dict) for b in sets.values()):
+            yield "sets", "must be a block of datasets' blocks: {rain: {dataroot_gt: ..., dataroot_lq: ...}}"
+            return
+        weights = [block.get("weight") for block in sets.values()]
+        for name, weight in zip(sets, weights, strict=True):
+            if weight is not None and (fault := Key(float, "", above=0).fault(weight)):
+                yield f"sets:{name}:weight", fault
+        if None in weights and any(weight is not None for weight in weights):
+            yield f"sets:{list(sets)[weights.index(None)]}", "has no weight, but others have; give all one"
+        for name, block in blocks(opt).items():
+            kind = registered(DATASET_REGISTRY, block["type"])
+            if not hasattr(kind, "rows_of"):
+                known = [key for key, item in DATASET_REGISTRY if hasattr(item, "rows_of")]
+                yield f"sets:{name}:type", unknown(("type",), block["type"], known).text
+                continue
+            for key, text in kind.option_problems(block):
+                yield f"sets:{name}:{key}", text
+
+    @classmethod
+    def channels(cls, opt: Mapping[str, Any]) -> int:
+        """The channels of lq: the first set's."""
+        block = next(iter(blocks(opt).values()))
+        return registered(DATASET_REGISTRY, block["type"]).channels(block)
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if self.opt["phase"] == "train" and None not in self.weights:
+            (number,) = random.choices(range(len(self.sets)), self.weights)
+            place = random.randrange(len(self.sets[number]))
+        else:
+            number = next(n for n, end in enumerate(self.ends) if index < end)
+            place = index - self.ends[number] + len(self.sets[number])
+        part = self.sets[number]
+        if "gt_size" in self.opt:
+            part.opt["gt_size"] = self.opt["gt_size"]  # a progressive plan changes it
+        item = part[place]
+        return item | {"name": f"{self.names[number]}/{item['name']}"}
+
+
+def blocks(opt: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The block of each set, filled up from the one around it."""
+    around = {key: value for key, value in opt.items() if key not in ("sets", "type", "name")}
+    return {
+        name: {"type": "PairedDataset"} | around | {k: v for k, v in block.items() if k != "weight"}
+        for name, block in opt["sets"].items()
+    }

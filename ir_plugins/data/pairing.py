@@ -1,0 +1,145 @@
+"""Which pictures of several folders or LMDBs belong together: those of one name, whatever it ends in."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import UserError
+from .files import IMAGE_SUFFIXES, existing_folder, image_files, listed
+
+MOST = 100  # names in a message: mismatches are to be seen, not counted
+_IMAGE = rf".+(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"
+_SHAPE = re.compile(r" \(\d+, ?\d+(?:, ?\d+)?\).*$")  # BasicSR's "0001.png (480,480,3) 1"
+_COLUMNS = re.compile(rf"({_IMAGE}?)\s+({_IMAGE})", re.IGNORECASE)  # SPAD's "/rain/1.png /gt/1.png"
+
+
+class Row(NamedTuple):
+    """Pictures that belong together.
+
+    name: the path of GT below its root, without its ending: "indoor/0001".  files: of each kind ("gt", "lq")
+    the path below its root; where that is an LMDB, the key.
+    """
+
+    name: str
+    files: dict[str, str]
+
+
+def pair(
+    roots: Mapping[str, str], *, backend: str, template: str = "{}", listing: str | None = None
+) -> list[Row]:
+    """The pictures of all roots that belong together, in the order of their names.
+
+    roots: the folder or LMDB of each kind; GT is called "gt".  Folders are looked through with all below
+    them; what has no picture's name is passed over.  backend: disk or lmdb.  template: the name of the others
+    where {} is GT's, folder and ending aside.  listing: a file that names the pictures to use: GT's names, as
+    BasicSR's meta_info files, or LQ's and GT's paths in two columns, as SPAD's.
+
+    Raises UserError, beginning with the option, where a folder is empty or has a name twice, where a list
+    cannot be followed, and where names do not pair: then with all that are left over.
+    """
+    chosen = None if listing is None else _listed(listing)
+    if chosen is not None and len(chosen[0]) == 2 and backend == "disk":
+        return _in_two_columns(roots, chosen)
+    found = {kind: _names(f"dataroot_{kind}", root, backend) for kind, root in roots.items()}
+    first = "gt" if "gt" in roots else next(iter(roots))
+    names = list(found[first]) if chosen is None else [_stem(columns[-1]) for columns in chosen]
+    missing: dict[str, set[str]] = {kind: set() for kind in roots}
+    rows = []
+    for name in names:
+        wanted = {kind: name if kind == first else _other(name, template) for kind in roots}
+        files = {kind: found[kind].get(other) for kind, other in wanted.items()}
+        for kind, file in files.items():
+            if file is None:
+                missing[kind].add(wanted[kind])
+        rows.append(Row(name, {kind: file for kind, file in files.items() if file is not None}))
+    if chosen is None:
+        used = {_other(name, template) for name in names}
+        for kind in set(roots) - {first}:
+            missing[first] |= {f"one for {found[kind][name]}" for name in found[kind] if name not in used}
+    if any(missing.values()):
+        _refuse(roots, missing, template, listing)
+    return sorted(rows)
+
+
+def _names(option: str, root: str, backend: str) -> dict[str, str]:
+    """Of each picture below a root its name and its path or key."""
+    if backend == "lmdb":
+        meta = Path(root, "meta_info.txt")
+        if not meta.is_file():
+            raise UserError(f"{option}: {root} lacks meta_info.txt, it is no whole LMDB; use `basicsr lmdb`")
+        keys = [line.split(".")[0] for line in meta.read_text(encoding="utf-8", errors="replace").split("\n")]
+        keys = [key for key in keys if key.strip()]
+        if not keys:
+            raise UserError(f"{option}: {meta} is empty; make the LMDB again with `basicsr lmdb`")
+        return {key: key for key in keys}
+    folder = existing_folder(root, option)
+    names: dict[str, str] = {}
+    twins = []
+    for path in image_files(folder, recursive=True):
+        file = path.relative_to(folder).as_posix()
+        if (name := _stem(file)) in names:
+            twins.append(f"{names[name]} and {file}")
+        names[name] = file
+    if not names:
+        raise UserError(f"{option}: {root} holds no pictures; name the folder that does")
+    if twins:
+        raise UserError(f"{option}: {root} has a name twice: {listed(twins, MOST)}; rename or remove one")
+    return names
+
+
+def _stem(file: str) -> str:
+    return Path(file).with_suffix("").as_posix() if file.lower().endswith(IMAGE_SUFFIXES) else file
+
+
+def _other(name: str, template: str) -> str:
+    path = Path(name)
+    return path.with_name(template.format(path.name)).as_posix()
+
+
+def _listed(listing: str) -> list[tuple[str, ...]]:
+    """The columns of each line, one or two; all lines have as many."""
+    try:
+        text = Path(listing).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UserError(f"meta_info_file: {listing} cannot be read: {reason}; correct the path") from None
+    lines = {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+    if not lines:
+        raise UserError(f"meta_info_file: {listing} is empty; write a picture's name on each line")
+    columns: dict[int, tuple[str, ...]] = {}
+    for number, line in lines.items():
+        two = _COLUMNS.fullmatch(line)
+        columns[number] = (two[1].lstrip("/"), two[2].lstrip("/")) if two else (_SHAPE.sub("", line),)
+    count = len(columns[next(iter(columns))])
+    if odd := [str(number) for number, row in columns.items() if len(row) != count]:
+        raise UserError(
+            f"meta_info_file: {listing} begins with {count} names a line, but not in line {listed(odd)}; "
+            "write GT's name, or LQ's path, a space and GT's, on each line"
+        )
+    return list(columns.values())
+
+
+def _in_two_columns(roots: Mapping[str, str], columns: list[tuple[str, ...]]) -> list[Row]:
+    if set(roots) - {"lq", "gt"}:
+        raise UserError("meta_info_file: two columns are LQ and GT, but this dataset has other kinds too")
+    rows = []
+    for lq, gt in columns:
+        if ".." in Path(lq).parts + Path(gt).parts:
+            raise UserError(f"meta_info_file: {lq} {gt} leads out of the folders; write paths below them")
+        both = {"lq": lq, "gt": gt}
+        rows.append(Row(_stem(gt), {kind: both[kind] for kind in roots}))
+    return sorted(rows)
+
+
+def _refuse(
+    roots: Mapping[str, str], missing: dict[str, set[str]], template: str, listing: str | None
+) -> None:
+    faults = [
+        f"dataroot_{kind} ({roots[kind]}) lacks {len(names)}: {listed(sorted(names), MOST)}"
+        for kind, names in missing.items()
+        if names
+    ]
+    mend = f"rename them or set filename_tmpl (it is {template!r})" if len(roots) > 1 else "correct the list"
+    told = f" as {listing} wants it" if listing else ""
+    raise UserError(f"pictures do not pair{told}: {'; '.join(faults)}; {mend}")

@@ -1,0 +1,61 @@
+"""Windows of pictures: cutting them out, filling them up, turning them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Window(NamedTuple):
+    """A part of a picture, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, picture: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (height, width, C), a view."""
+        return picture[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def times(self, scale: int) -> "Window":
+        """The same part of a picture that is `scale` times as large."""
+        return Window(*(number * scale for number in self))
+
+    def around(self, height: int, width: int, *, grid: int, margin: int) -> "Window":
+        """This window and at least `margin` pixels around it, beginning on a grid, inside a picture of that
+        height and width.
+        """
+        top, left = (max(0, n - margin) // grid * grid for n in (self.top, self.left))
+        bottom = min(height, -(-(self.top + self.height + margin) // grid) * grid)
+        right = min(width, -(-(self.left + self.width + margin) // grid) * grid)
+        return Window(top, left, bottom - top, right - left)
+
+    def inside(self, other: "Window") -> "Window":
+        """Where this window lies in what `other` cuts out."""
+        return self._replace(top=self.top - other.top, left=self.left - other.left)
+
+
+def filled_up(picture: np.ndarray, side: int) -> np.ndarray:
+    """A picture (H, W, C) of at least `side` by `side`: what is missing at the bottom and right is
+    reflected.
+    """
+    h, w = picture.shape[:2]
+    if h >= side and w >= side:
+        return picture
+    return np.pad(picture, ((0, max(0, side - h)), (0, max(0, side - w)), (0, 0)), mode="symmetric")
+
+
+def turned(picture: np.ndarray, quarters: int, *, mirrored: bool) -> np.ndarray:
+    """A picture (H, W, C) turned by quarters and then, if so, mirrored left to right: a view."""
+    picture = np.rot90(picture, quarters) if quarters % 4 else picture
+    return picture[:, ::-1] if mirrored else picture
+
+
+def to_tensor(picture: np.ndarray) -> Tensor:
+    """(H, W, C), uint8 or uint16, BGR or gray -> (C, H, W), float32 in [0, 1], RGB or gray."""
+    planes = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
+    if planes.dtype == np.uint8:
+        return torch.from_numpy(planes).float().div_(255)
+    return torch.from_numpy(planes.astype(np.float32)).div_(65535)
