@@ -5,7 +5,7 @@ from .datasets.bicubic import BicubicDataset
 from .datasets.jpeg import JPEGDataset
 from .datasets.mixed import MixedDataset
 from .datasets.noise import GaussianNoiseDataset
-from .datasets.paired import DualPixelDataset, PairedDataset
+from .datasets.paired import DualPixelDataset, LQDataset, PairedDataset
 from .datasets.restormer import (
     Dataset_DefocusDeblur_DualPixel_16bit,
     Dataset_GaussianDenoising,
@@ -21,6 +21,7 @@ __all__ = [
     "DualPixelDataset",
     "GaussianNoiseDataset",
     "JPEGDataset",
+    "LQDataset",
     "MixedDataset",
     "PairedDataset",
 ]

@@ -92,8 +92,8 @@ def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, s
         looks[root] = _looks(where, roots[f"dataroot_{root}"], files, backend)
         if (bits := kind.bits_of(opt)) > 8:
             _check_bits(where, roots[f"dataroot_{root}"], files, looks[root], kind, bits)
-    names = [row.files["gt"] for row in rows]
-    for root in looks.keys() - {"gt"}:
+    names = [row.name for row in rows]
+    for root in looks.keys() - {"gt"} if "gt" in looks else ():
         _check_sizes(name, opt, names, looks["gt"], looks[root], fills_up=True)
     return len(rows)
 
