@@ -1,4 +1,7 @@
-"""Metrics, registered by hand: this list is the table of contents.  Which table used which: docs/METRICS.md."""
+"""Metrics, registered by hand: this list is the table of contents.
+
+Which published table used which: docs/METRICS.md.
+"""
 
 from .alignment import psnr_aligned, ssim_aligned
 from .blocking import psnr_b

@@ -53,8 +53,8 @@ def align(img: Picture, img2: Picture, data_range: float = 255.0) -> tuple[Plane
     """The result as GT would have seen it, GT, (H, W, C) with white at 1, and a mask, (H, W, 1).
 
     With GT x and the result z, z · Σ xz / Σ zz is moved by the homography that maximises the enhanced
-    correlation coefficient of both luminances (Evangelidis and Psarakis 2008; 100 steps, after a gaussian of 5
-    pixels), by bicubic interpolation, reflected at the edges.  The mask is 1 where the nearest pixel of the
+    correlation coefficient of both luminances (Evangelidis and Psarakis 2008; 100 steps, after a gaussian of
+    5 pixels), by bicubic interpolation, reflected at the edges.  The mask is 1 where the nearest pixel of the
     moved picture lies inside it, else 0.
 
     Where ECC finds no motion, or one that leaves less than half of the pixels, the result stays where it is,

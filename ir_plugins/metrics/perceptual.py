@@ -101,5 +101,5 @@ def _rgb(x: Planes, data_range: float) -> Tensor:
     """(h, w, C), C being 3 or 1 -> (1, 3, h, w) in 0..1, R first."""
     if x.shape[2] not in (1, 3):
         raise UserError(f"sees RGB or gray, not {x.shape[2]} channels")
-    pixels = np.ascontiguousarray(np.broadcast_to(x[..., ::-1] / data_range, (*x.shape[:2], 3)))
-    return torch.from_numpy(pixels.transpose(2, 0, 1)[None]).float().contiguous()
+    channels_first = np.ascontiguousarray(x[..., ::-1].transpose(2, 0, 1) / data_range, dtype=np.float32)
+    return torch.from_numpy(channels_first).expand(3, -1, -1)[None].contiguous()

@@ -41,7 +41,9 @@ def planes(
     check_choice("channels", channels, ("rgb", *LUMA))
     if img.shape != img2.shape and _with_channels(img).shape != _with_channels(img2).shape:
         shapes = f"{list(img.shape)} and {list(img2.shape)}"
-        raise UserError(f"the result and GT are {shapes}; they must have one height, width and number of channels")
+        raise UserError(
+            f"the result and GT are {shapes}; they must have one height, width and number of channels"
+        )
     if not 0 < data_range < float("inf"):
         raise UserError(f"{data_range=} must be above 0: the value of white")
     if round_luma and channels == "rgb":

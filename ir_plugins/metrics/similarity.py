@@ -122,7 +122,7 @@ def _gaussian(p: Planes, border: int) -> Planes:
 
 
 def _across_channels(count: int) -> np.ndarray:
-    """(C, C): the share of channel i in the gaussian around channel j, the first and last going on outside."""
+    """(C, C): the share of channel i in the gaussian around channel j; the first and last go on outside."""
     shares = np.zeros((count, count))
     if count == 1:
         return np.ones((1, 1))  # a picture, not a volume; the sum of the window either way

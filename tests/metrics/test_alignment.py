@@ -26,7 +26,9 @@ def moved(picture, matrix=MOVE):
     shift = np.array([[1, 0, 120], [0, 1, 70], [0, 0, 1]], float)
     h, w = picture.shape[:2]
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return cv2.warpPerspective(whole, shift @ matrix, (w, h), flags=flags).clip(0, 255).round().astype(np.uint8)
+    return (
+        cv2.warpPerspective(whole, shift @ matrix, (w, h), flags=flags).clip(0, 255).round().astype(np.uint8)
+    )
 
 
 def test_a_moved_picture_is_found_again(photograph):
@@ -49,7 +51,9 @@ def test_an_equal_picture_is_equal(photograph):
 
 def test_it_follows_the_protocol_step_by_step(photograph):
     """OpenCV and scikit-image called one after the other, in float32, as the steps are published."""
-    result = np.clip(moved(photograph) * 0.9 + np.random.default_rng(0).normal(0, 3, photograph.shape), 0, 255)
+    result = np.clip(
+        moved(photograph) * 0.9 + np.random.default_rng(0).normal(0, 3, photograph.shape), 0, 255
+    )
     z, x = (p.astype(np.float32) / 255 for p in (result, photograph))
     z = z * ((x * z).sum(dtype=float) / (z * z).sum(dtype=float)).astype(np.float32)
     gray = [cv2.cvtColor(p, cv2.COLOR_BGR2GRAY) for p in (x, z)]

@@ -3,12 +3,14 @@
 import socket
 import sys
 import warnings
+from pathlib import Path
 from types import ModuleType
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny import tiny_options
 from torch import nn
 
@@ -150,6 +152,7 @@ def test_pictures_that_cannot_work_are_told(packages):
 def test_the_check_builds_nothing_but_misses_a_package(packages, name, workplace, monkeypatch):
     options = tiny_options()
     options["val"]["metrics"] = {"far": {"type": name}}
+    Path("tiny.yml").write_text(yaml.safe_dump(options))
     schema.check(options, "tiny.yml", is_train=True)
     assert Stub.built == 0
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)

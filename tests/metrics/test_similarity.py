@@ -23,7 +23,7 @@ def pair(*shape, noise=17, dtype=np.uint8):
 
 
 def gaussian(offsets):
-    """exp(-d² / 2σ²) of offsets up to 5 in each axis, its sum 1."""
+    """The window, of offsets up to 5 in each axis, its sum 1."""
     weights = np.exp(-(np.asarray(offsets, float) ** 2).sum(0) / (2 * 1.5**2))
     return weights / weights.sum()
 
@@ -161,7 +161,9 @@ def test_the_luma_is_rounded_where_asked_for():
 @pytest.mark.parametrize("mode, least", [("per_channel", 11), ("skimage", 7)])
 def test_pictures_smaller_than_the_window_are_told(mode, least):
     assert np.isfinite(ssim(*pair(least, least, 3), mode=mode))
-    says = f"^ssim: {least - 1}x23 pixels are too few to measure, the least side is {least}; lower crop_border"
+    says = (
+        f"^ssim: {least - 1}x23 pixels are too few to measure, the least side is {least}; lower crop_border"
+    )
     with pytest.raises(UserError, match=says):
         ssim(*pair(least - 1, 23, 3), mode=mode)
     with pytest.raises(UserError, match=f"^ssim: {least - 1}x{least + 1} pixels"):
