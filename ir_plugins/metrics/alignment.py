@@ -1,6 +1,7 @@
 """RealBlur's protocol: its GT was taken by another camera, so brightness and place are matched first."""
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -97,7 +98,8 @@ def _homography(z: Planes, x: Planes) -> np.ndarray:
     found = np.eye(3, dtype=np.float32)
     steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, STEPS, 0)
     gt, result = (_luminance(picture) for picture in (x, z))
-    _, found = cv2.findTransformECC(gt, result, found, cv2.MOTION_HOMOGRAPHY, steps, None, BLUR)
+    mask: Any = None  # which OpenCV takes, but does not say so
+    _, found = cv2.findTransformECC(gt, result, found, cv2.MOTION_HOMOGRAPHY, steps, mask, BLUR)
     if not np.isfinite(found).all():
         raise cv2.error("the motion is not finite")
     return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 
 Picture = NDArray[Any]  # (H, W, C) in the order B, G, R, or (H, W)
-Planes = NDArray[np.float64]  # (h, w, C)
+Planes = NDArray[Any]  # (h, w, C), float64
 Channels = Literal["rgb", "y", "gray"]
 
 LUMA = {  # weights of B, G and R, and what black becomes, for L = 255: BT.601 in studio and in full range

@@ -13,7 +13,7 @@ Metric = Callable[..., float]
 
 
 def metric(
-    *, better: Literal["higher", "lower"] = "higher", rehearse: Callable[..., None] | None = None
+    *, better: Literal["higher", "lower"] = "higher", rehearse: Callable[..., object] | None = None
 ) -> Callable[[Metric], Metric]:
     """Register f(img, img2, *, ...) under its name, for `basicsr.metrics.calculate_metric`.
 
