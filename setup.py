@@ -28,6 +28,7 @@ setup(
         "setuptools<82",
     ],
     extras_require={
+        "metrics": ["lpips", "DISTS_pytorch"],
         "dev": ["pytest", "ruff", "jsonschema", "onnx", "onnxscript", "onnxruntime"],
         "lint": ["pyright[nodejs]"],
     },

@@ -18,6 +18,6 @@ except UserError as error:
     # on the command line nobody stands above this import who could print one line
     sys.exit(f"basicsr: error: {error}")
 
-from . import archs, data, losses, models
+from . import archs, data, losses, metrics, models
 
-__all__ = ["archs", "data", "losses", "models"]
+__all__ = ["archs", "data", "losses", "metrics", "models"]

@@ -112,7 +112,7 @@ ARGUMENTS: dict[str, Key] = {
     "crop_border": _Filled(int, "pixels at each edge that are not measured", least=0),
     "test_y_channel": _Filled(bool, "measure luma alone"),
 }
-BETTER = Key(Literal["higher", "lower"], "which value is the best; default higher")
+BETTER = Key(Literal["higher", "lower"], "which value is the best; default: as the metric says, else higher")
 
 
 def with_whole_numbers(options: Options) -> Options:

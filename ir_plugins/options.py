@@ -14,6 +14,8 @@ from typing import Any
 import torch
 import yaml
 
+from basicsr.utils.registry import METRIC_REGISTRY
+
 from .errors import UserError
 
 Options = dict[str, Any]
@@ -114,12 +116,20 @@ def complete(options: Options, *, is_train: bool, auto_resume: bool = False, deb
     if "val" in options or not is_train:
         val = {"val_freq": options["logger"]["save_checkpoint_freq"], "save_img": False, "suffix": None}
         options["val"] = val | (options.get("val") or {})
+        if metrics := options["val"].get("metrics"):
+            options["val"]["metrics"] = {name: _with_better(block) for name, block in metrics.items()}
     if debug:
         options["logger"] |= {"print_freq": 1, "save_checkpoint_freq": 8}
         if "val" in options:
             options["val"]["val_freq"] = 8
     options["path"] = _paths(options, is_train)
     return options
+
+
+def _with_better(metric: Options) -> Options:
+    """With what the metric itself takes for better, where it says so and its block does not."""
+    better = {name: getattr(kind, "better", None) for name, kind in METRIC_REGISTRY}.get(metric["type"])
+    return ({"better": better} if better else {}) | metric
 
 
 def _paths(options: Options, is_train: bool) -> Options:

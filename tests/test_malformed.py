@@ -45,7 +45,7 @@ CHANGES = {
     "train:optim_g:type=AdamX": "train:optim_g:type: 'AdamX' is not known; did you mean 'Adam'?",
     "train:scheduler:type=~": "train:scheduler:type: is missing; known are",
     "train:edge_opt={type: L9}": "train:edge_opt:type: 'L9' is not known; known are",
-    "val:metrics:psnr:type=psnr": "val:metrics:psnr:type: 'psnr' is not known; known are",
+    "val:metrics:psnr:type=pnsr": "val:metrics:psnr:type: 'pnsr' is not known; did you mean",
     "datasets:train:type=5": "datasets:train:type: '5' is not known; known are",
     # values of another kind
     "scale='2'": "scale: is '2'; expected a whole number of at least 1",

@@ -164,7 +164,7 @@ def test_an_unknown_key_is_located_and_its_neighbour_named(workplace, keys, near
         (("train", "scheduler"), {"type": "MultiStepLR"}, "milestones: is missing; MultiStepLR needs it"),
         (("train", "pixel_opt", "type"), "L3Loss", "did you mean 'L1Loss'?"),
         (("train", "total_iter"), "many", "is 'many'; expected a whole number of at least 1"),
-        (("val", "metrics", "psnr", "type"), "psnr", "val:metrics:psnr:type: 'psnr' is not known"),
+        (("val", "metrics", "psnr", "type"), "pnsr", "type: 'pnsr' is not known; did you mean 'psnr"),
         (("num_gpu",), "two", "is 'two'; expected a whole number of at least 0"),
     ],
 )

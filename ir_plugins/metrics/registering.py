@@ -1,0 +1,43 @@
+"""How a metric becomes one of BasicSR's."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+from basicsr.utils.registry import METRIC_REGISTRY
+
+from ..errors import UserError
+from .pictures import Picture
+
+Metric = Callable[..., float]
+
+
+def metric(
+    *, better: Literal["higher", "lower"] = "higher", rehearse: Callable[..., object] | None = None
+) -> Callable[[Metric], Metric]:
+    """Register f(img, img2, *, ...) under its name, for `basicsr.metrics.calculate_metric`.
+
+    better: what a block of `val:metrics` without that key takes for better; one with it may be passed on as
+    it is.  rehearse: what `basicsr check` calls with the block's arguments instead of f, where f would fetch
+    something.  A UserError is raised under the metric's name; a dataset without GT raises one.
+    """
+
+    def register(function: Metric) -> Metric:
+        name = function.__name__
+
+        @functools.wraps(function)
+        def measure(img: Picture, img2: Picture | None = None, *, better: Any = None, **arguments) -> float:
+            if img2 is None:
+                raise UserError(
+                    f"{name}: compares with GT, which this dataset lacks; take it out of val:metrics"
+                )
+            try:
+                return float(function(img, img2, **arguments))
+            except UserError as error:
+                raise UserError(f"{name}: {error}") from error
+
+        vars(measure).update(better=better, rehearse=rehearse)
+        METRIC_REGISTRY.register(measure)
+        return measure
+
+    return register
