@@ -50,7 +50,7 @@ def dataset_problems(
             dataset[key] == "none" and not hasattr(kind, "option_problems")
         ):
             yield Problem((*keys, key), "is missing")
-    for key, key_of in KEYS.items():
+    for key, key_of in (KEYS | declared(kind)).items():
         if key in dataset and (fault := key_of.fault(dataset[key])):
             yield Problem((*keys, key), fault)
     if (dataset.get("mean") is None) != (dataset.get("std") is None):
