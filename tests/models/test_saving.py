@@ -124,7 +124,7 @@ def measured(monkeypatch):
     write_pairs(Path("data/val"), [(5, 4)])
     values = {}
     monkeypatch.setattr(
-        "ir_plugins.models.validation.calculate_metric", lambda data, block: values[block["called"]]
+        "ir_plugins.models.rows.calculate_metric", lambda data, block: values[block["called"]]
     )
     model = small_model()
     model.opt["datasets"]["val_2"] = model.opt["datasets"]["val"] | {"name": "second"}
