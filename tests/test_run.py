@@ -30,7 +30,7 @@ def weights(name):
 
 
 def test_the_validation_after_the_last_iteration_does_not_choose_the_best(tiny):
-    """A longer run would not have it: iterations 2 and, beyond val_freq, 3 are measured, the later as better."""
+    """A longer run would not have it: 2 is measured, and 3, the last, as the better one."""
     better = "val:metrics:psnr:better"
     assert train("train:total_iter=3", f"{better}=higher", "train:optim_g:lr=0.1", "train:ema_decay=0") == 0
     text = log()
