@@ -107,10 +107,10 @@ def picture_name(data: Mapping[str, Any], opt: Mapping[str, Any]) -> str:
     else:
         path = Path(data["lq_path"][0])
         roots = [Path(root) for key, root in opt.items() if key.startswith("dataroot") and root]
-        root = next((root for root in roots if root in path.parents), None)
-        if (opt.get("io_backend") or {}).get("type") == "lmdb":
+        if any(root.suffix == ".lmdb" for root in roots):  # BasicSR takes the type out of io_backend
             name = path.as_posix()
         else:
-            name = (path.relative_to(root) if root else Path(path.name)).with_suffix("").as_posix()
+            root = next((root for root in roots if root in path.parents), path.parent)
+            name = path.relative_to(root).with_suffix("").as_posix()
     parts = [re.sub(r"[\x00-\x1f]", "_", part) for part in re.split(r"[/\\]", name)]
     return "/".join(part for part in parts if part.strip(". ")) or "picture"
