@@ -92,11 +92,11 @@ def table(rows: Iterable[Row], metrics: Iterable[str]) -> str:
         lines.append([dataset, *_figures(found, names)])
     cells = [[_line(cell).replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    head, *body = [[text.rjust(w) for text, w in zip(line, widths, strict=True)] for line in cells]
-    rule = [f"{'-' * (width - 1)}:" for width in widths]
-    for line, text in zip([head, *body], cells, strict=True):
-        line[0] = text[0].ljust(widths[0])
-    rule[0] = "-" * widths[0]
+    head, *body = [
+        [line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]  # text left, numbers right
+        for line in cells
+    ]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
 
 

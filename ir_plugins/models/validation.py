@@ -61,24 +61,29 @@ class ValidatingModel(SRModel):
         self.rows = {**getattr(self, "rows", {}), dataset: rows}
         if self.is_train and (faults := told_faults(rows)):
             get_root_logger().warning(f"{faults}; training goes on")
-        if metrics := self.opt["val"].get("metrics"):
-            self.metric_results = means(rows, metrics)
-            if self.is_train:
-                # weights that fail on a picture must not seem the better for its absence
-                failing = {name for row in rows for name, value in row.metrics.items() if math.isnan(value)}
-                self.metric_results |= dict.fromkeys(failing, math.nan)
-            self._initialize_best_metric_results(dataset)
-            for name, value in self.metric_results.items():
-                self._update_best_metric_result(dataset, name, value, current_iter)
-            if self.opt["rank"] == 0 and self.metric_results:
-                self._log_validation_metric_values(current_iter, dataset, tb_logger)
-                # those of a test stand below its table
-                for note in not_finite(rows, metrics) if self.is_train else ():
-                    get_root_logger().info(note)
+        if self.opt["val"].get("metrics"):
+            self._sum_up(dataset, rows, current_iter, tb_logger)
         if tb_logger and self.is_train:
             for sample in self.samples[dataset]:
                 tag = f"{dataset}/{sample.name}"
                 tb_logger.add_image(tag, strip(sample), current_iter, dataformats="HWC")
+
+    def _sum_up(self, dataset: str, rows: list[Row], current_iter, tb_logger) -> None:
+        """Find and log `metric_results`, and the best of them so far."""
+        metrics = self.opt["val"]["metrics"]
+        self.metric_results = means(rows, metrics)
+        if self.is_train:
+            # weights that fail on a picture must not seem the better for its absence
+            failing = {name for row in rows for name, value in row.metrics.items() if math.isnan(value)}
+            self.metric_results |= dict.fromkeys(failing, math.nan)
+        self._initialize_best_metric_results(dataset)
+        for name, value in self.metric_results.items():
+            self._update_best_metric_result(dataset, name, value, current_iter)
+        if self.opt["rank"] == 0 and self.metric_results:
+            self._log_validation_metric_values(current_iter, dataset, tb_logger)
+            # those of a test stand below its table
+            for note in not_finite(rows, metrics) if self.is_train else ():
+                get_root_logger().info(note)
 
     def _restored(self, dataloader, current_iter, save_img) -> Iterator[tuple[int, Row, Sample | None]]:
         """Of each of this rank's pictures its place, what is found out, and what is kept to look at."""
