@@ -1,9 +1,7 @@
 """`basicsr profile`: what a network costs."""
 
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,6 +12,7 @@ from basicsr.archs import build_network
 
 from .dataset_schema import INPUT_CHANNELS
 from .errors import UserError
+from .machine import device_name, peak_memory, synchronize
 from .options import Options
 
 RUNS = 5
@@ -62,32 +61,3 @@ def _in_channels(network: Options) -> int:
 
 def _count(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def peak_memory(device: torch.device, reset: bool = False) -> int:
-    """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU."""
-    if device.type == "cuda":
-        if reset:
-            torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.exists():
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    import resource  # POSIX only
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} CPU threads"

@@ -2,11 +2,9 @@
 
 import contextlib
 import datetime
-import platform
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from .data.patch_plan import Stage
 from .distributed import from_first_rank, gathered, on_any_rank
 from .errors import Stopped, UserError
 from .interruption import Interruption
+from .machine import versions
 from .options import Options
 from .randomness import random_state, restore_random_state
 from .report import write_report
@@ -186,10 +185,8 @@ class Run:
     def _report(self) -> None:
         if self.opt["rank"] == 0:
             samples = [one for shown in getattr(self.model, "samples", {}).values() for one in shown]
-            names = ("ir_plugins", "basicsr", "torch", "torchvision", "numpy")
-            versions = {"Python": platform.python_version()} | {name: version(name) for name in names}
             path = Path(self.opt["path"]["experiments_root"], "report.html")
-            write_report(path, self.opt, self.history, samples, versions)
+            write_report(path, self.opt, self.history, samples, versions())
 
     def _announce(self, step: Step, before: Stage | None, order: TrainOrder) -> Stage:
         """Tell at the first iteration of each stage that a run meets, if there are several."""

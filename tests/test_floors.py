@@ -35,6 +35,7 @@ BESIDE = {
     "randomness",
     "distributed",
     "interruption",
+    "machine",
 }  # used from every floor; pipelines are floor 3
 ROOMS = {"archs", "losses", "data", "metrics"}  # never import each other
 

@@ -240,6 +240,8 @@ def test_a_signal_saves_and_ends_the_run(option_file, monkeypatch, capsys, numbe
     )
     error = capsys.readouterr().err
     assert expected in error and "Traceback" not in error
+    log = next(Path("experiments/stopped").glob("train_*.log")).read_text()
+    assert f"Stopped at iteration {at} by {name}, and saved" in log
     assert states("stopped")[-1] == at
     assert short("stopped") == 0 and same("whole", "stopped")
 

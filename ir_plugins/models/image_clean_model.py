@@ -1,13 +1,11 @@
 """The model that Restormer's option files name."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from basicsr.utils import tensor2img
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..options import Options
@@ -56,18 +54,13 @@ class ImageCleanModel(RestorationModel):
             outputs.append(self.output)
         self.lq, self.output = pictures, torch.cat(outputs)
 
-    def as_picture(self, output: Tensor) -> np.ndarray:
-        return np.asarray(tensor2img([output], rgb2bgr=self._in_bgr()))
-
     def measured(self, visuals: dict[str, Tensor]) -> dict[str, np.ndarray]:
         if self.opt["val"].get("use_image") is not False:
             return super().measured(visuals)
-        exactly: Any = np.float32
+        kinds = {"img": "result", "img2": "gt"}
         return {
-            key: np.asarray(tensor2img([visuals[kind]], rgb2bgr=self._in_bgr(), out_type=exactly)) * 255
-            for key, kind in {"img": "result", "img2": "gt"}.items()
-            if kind in visuals
+            key: self.as_exact_picture(visuals[kind]) * 255 for key, kind in kinds.items() if kind in visuals
         }
 
-    def _in_bgr(self) -> bool:
+    def in_bgr(self) -> bool:
         return self.opt["val"].get("rgb2bgr") is not False

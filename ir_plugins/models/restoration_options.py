@@ -38,6 +38,9 @@ KEYS: dict[Keys, Key] = {
     ),
     ("train", "NAME_opt"): Key(dict, "one more loss, logged as l_NAME"),
     ("val", "window_size"): Key(int, "pad pictures by reflection to multiples of it", least=1),
+    ("val", "bits"): Key(
+        Literal[8, 16], "per channel of the pictures that are saved and measured; default 8"
+    ),
     ("logger", "keep_last"): Key(int, "how many checkpoints to keep; default all", least=1),
 }
 

@@ -1,5 +1,6 @@
 """Restoring and measuring whole datasets, shared between the ranks."""
 
+import math
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -12,15 +13,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, tensor2img
 
 from ..distributed import as_on_first_rank, gathered, on_any_rank
 from ..errors import Stopped
+from ..machine import cost
 from ..ops.padding import pad_to_multiple
 from ..randomness import kept_random_state
 from ..storage import written_whole
+from .rows import Row, compares, means, not_finite, picture_name, take_metrics, told_faults
 from .samples import Sample, strip
 
 SHOWN = 3  # pictures of each dataset that are kept to look at
@@ -35,14 +37,15 @@ class ValidatingModel(SRModel):
 
     interrupted: Callable[[], bool] = staticmethod(lambda: False)  # asked before each picture, where given
     metric_results: dict[str, float]
+    rows: dict[str, list[Row]]  # by dataset
     best_metric_results: dict[str, dict[str, dict[str, Any]]]
 
     def validation(self, dataloader, current_iter, tb_logger, save_img=False) -> None:
         """Restore every picture of a dataset, measure it, log the means, and save pictures if asked to.
 
         Each rank takes every `world_size`-th picture.  All of them end with the same `metric_results`, to the
-        last digit what one process finds, and the same `samples` of this dataset.  Raises Stopped, on all of
-        them, where one is `interrupted`.
+        last digit what one process finds, and the same `rows` and `samples` of this dataset.  Raises Stopped,
+        on all of them, where one is `interrupted`.
         """
         dataset = dataloader.dataset.opt["name"]
         # each rank has gathered statistics of its own pictures; rank 0's are those that are saved
@@ -51,31 +54,41 @@ class ValidatingModel(SRModel):
             found = list(self._restored(dataloader, current_iter, save_img))
         if on_any_rank(self.interrupted()):
             raise Stopped(0)
-        found = sorted((row for rows in gathered(found) for row in rows), key=itemgetter(0))
-        self.samples = {
-            **getattr(self, "samples", {}),
-            dataset: [sample for _, _, sample in found if sample is not None],
-        }
+        found = sorted((one for ones in gathered(found) for one in ones), key=itemgetter(0))
+        samples = [sample for _, _, sample in found if sample is not None]
+        self.samples = {**getattr(self, "samples", {}), dataset: samples}
+        rows = [row for _, row, _ in found]
+        self.rows = {**getattr(self, "rows", {}), dataset: rows}
+        if self.is_train and (faults := told_faults(rows)):
+            get_root_logger().warning(f"{faults}; training goes on")
         if self.opt["val"].get("metrics"):
-            self.metric_results = {
-                # summed in the order of the pictures, whoever measured them
-                name: sum(values[name] for _, values, _ in found) / len(found)
-                for name in self.opt["val"]["metrics"]
-            }
-            self._initialize_best_metric_results(dataset)
-            for name, value in self.metric_results.items():
-                self._update_best_metric_result(dataset, name, value, current_iter)
-            if self.opt["rank"] == 0:
-                self._log_validation_metric_values(current_iter, dataset, tb_logger)
+            self._sum_up(dataset, rows, current_iter, tb_logger)
         if tb_logger and self.is_train:
             for sample in self.samples[dataset]:
                 tag = f"{dataset}/{sample.name}"
                 tb_logger.add_image(tag, strip(sample), current_iter, dataformats="HWC")
 
-    def _restored(self, dataloader, current_iter, save_img) -> Iterator[tuple[int, dict, Sample | None]]:
-        """Of each of this rank's pictures its place, its measures, and what is kept to look at."""
+    def _sum_up(self, dataset: str, rows: list[Row], current_iter, tb_logger) -> None:
+        """Find and log `metric_results`, and the best of them so far."""
+        metrics = self.opt["val"]["metrics"]
+        self.metric_results = means(rows, metrics)
+        if self.is_train:
+            # weights that fail on a picture must not seem the better for its absence
+            failing = {name for row in rows for name, value in row.metrics.items() if math.isnan(value)}
+            self.metric_results |= dict.fromkeys(failing, math.nan)
+        self._initialize_best_metric_results(dataset)
+        for name, value in self.metric_results.items():
+            self._update_best_metric_result(dataset, name, value, current_iter)
+        if self.opt["rank"] == 0 and self.metric_results:
+            self._log_validation_metric_values(current_iter, dataset, tb_logger)
+            # those of a test stand below its table
+            for note in not_finite(rows, metrics) if self.is_train else ():
+                get_root_logger().info(note)
+
+    def _restored(self, dataloader, current_iter, save_img) -> Iterator[tuple[int, Row, Sample | None]]:
+        """Of each of this rank's pictures its place, what is found out, and what is kept to look at."""
         rank, world_size = self.opt["rank"], self.opt.get("world_size", 1)
-        dataset, name = dataloader.dataset, dataloader.dataset.opt["name"]
+        dataset = dataloader.dataset
         if world_size > 1:
             mine = Subset(dataset, range(rank, len(dataset), world_size))
             dataloader = DataLoader(mine, batch_size=1, pin_memory=dataloader.pin_memory)
@@ -84,20 +97,39 @@ class ValidatingModel(SRModel):
         for index, data in zip(range(rank, len(dataset), world_size), dataloader, strict=True):
             if self.interrupted():
                 break
+            title = picture_name(data, dataset.opt)
             self.feed_data(data)
-            self.test()
+            seconds, peak = self._spent_on_test()
             visuals = self.get_current_visuals()
             self._let_go()  # the next picture may be larger
-            title = Path(data["lq_path"][0]).stem
+            if not (finite := bool(visuals["result"].isfinite().all())):
+                visuals["result"] = visuals["result"].nan_to_num(0)
             if save_img:
-                self._save_picture(self.as_picture(visuals["result"]), name, title, current_iter)
-            measured = self.measured(visuals)
-            metrics = self.opt["val"].get("metrics") or {}
-            values = {key: float(calculate_metric(measured, block)) for key, block in metrics.items()}
-            yield index, values, _sample(name, title, visuals) if index < SHOWN else None
+                picture = self.as_picture(visuals["result"])
+                self._save_picture(picture, dataset.opt["name"], title, current_iter)
+            values, fault = self._taken(visuals, finite)
+            group = dataset.groups[index] if getattr(dataset, "groups", None) else ""
+            height, width = visuals["result"].shape[-2:]
+            row = Row(dataset.opt["name"], group, title, height, width, values, seconds, peak, fault)
+            yield index, row, _sample(row.dataset, title, visuals) if index < SHOWN else None
             bar.set_description(f"Test {title}", refresh=False)
             bar.update()
         bar.close()
+
+    def _spent_on_test(self) -> tuple[float | None, int | None]:
+        """Restore `self.lq`.  Returns seconds and bytes; None while training, which has a peak of its own."""
+        if self.is_train:
+            self.test()
+            return None, None
+        return cost(self.test, self.device)
+
+    def _taken(self, visuals: dict[str, Tensor], finite: bool) -> tuple[dict[str, float], str]:
+        """`take_metrics` of a picture, which has none where the output was not finite."""
+        blocks = self.opt["val"].get("metrics") or {}
+        if finite:
+            return take_metrics(self.measured(visuals), blocks)
+        taken = [name for name, block in blocks.items() if "gt" in visuals or not compares(block)]
+        return dict.fromkeys(taken, math.nan), "the network's output is not finite"
 
     def _let_go(self) -> None:
         """Free what has been restored."""
@@ -105,13 +137,29 @@ class ValidatingModel(SRModel):
             delattr(self, key)
 
     def as_picture(self, output: Tensor) -> np.ndarray:
-        """What is saved of an output (1, C, H, W) in [0, 1]: (H, W, C), BGR, or (H, W), uint8."""
-        return np.asarray(tensor2img([output]))
+        """What is saved of an output (1, C, H, W) in [0, 1]: (H, W, C), BGR, or (H, W), rounded to uint8, or
+        to uint16 with `val:bits: 16`.
+        """
+        if self.opt["val"].get("bits") != 16:
+            return np.asarray(tensor2img([output], rgb2bgr=self.in_bgr()))
+        return np.rint(self.as_exact_picture(output) * 65535).astype(np.uint16)
+
+    def as_exact_picture(self, output: Tensor) -> np.ndarray:
+        """The same before rounding: float64 in [0, 1]."""
+        exactly: Any = np.float64
+        return np.asarray(tensor2img([output], rgb2bgr=self.in_bgr(), out_type=exactly))
+
+    def in_bgr(self) -> bool:
+        """Whether channels are turned round for saving and measuring, as OpenCV expects."""
+        return True
 
     def measured(self, visuals: dict[str, Tensor]) -> dict[str, np.ndarray]:
-        """What metrics get: the result as `img` and, where there is one, GT as `img2`."""
+        """What metrics get, on the scale of 0 to 255: the result as `img` and, where there is one, GT as
+        `img2`, both as they would be saved.
+        """
         kinds = {"img": "result", "img2": "gt"}
-        return {key: self.as_picture(visuals[kind]) for key, kind in kinds.items() if kind in visuals}
+        pictures = {key: self.as_picture(visuals[kind]) for key, kind in kinds.items() if kind in visuals}
+        return {key: p / 257 if p.dtype == np.uint16 else p for key, p in pictures.items()}  # 65535 / 255
 
     def test(self) -> None:
         """Restore `self.lq` (B, C, H, W) as `self.output` (B, C, sH, sW), by the EMA weights where there are
@@ -137,9 +185,9 @@ class ValidatingModel(SRModel):
         return self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
 
     def _save_picture(self, picture: np.ndarray, dataset: str, name: str, current_iter) -> None:
-        folder = Path(self.opt["path"]["visualization"])
+        folder, end = Path(self.opt["path"]["visualization"]), Path(name).name
         if self.is_train:
-            path = folder / name / f"{name}_{current_iter}.png"
+            path = folder / name / f"{end}_{current_iter}.png"
         else:
             path = folder / dataset / f"{name}_{self.opt['val'].get('suffix') or self.opt['name']}.png"
         try:

@@ -115,6 +115,26 @@ def test_other_files_are_let_be():
     assert names(MODELS) == ["net_g_2.pth", "net_g_mine.pth"]
 
 
+def test_an_older_checkpoint_that_cannot_be_removed_is_told_alone(monkeypatch, messages):
+    model = small_model()
+    model.opt["logger"]["keep_last"] = 1
+    model.save(0, 1)
+    unlink = Path.unlink
+
+    def refused(path, *arguments, **keywords):
+        if path.name == "1.state":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        unlink(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    model.save(0, 2)
+    assert pairs() == [1, 2] and model.last_saved == 2 and model.failure is None
+    warnings = [text for text in messages if text.startswith(("WARNING", "ERROR"))]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("WARNING logger:keep_last: an older checkpoint stays: ")
+    assert "Permission denied" in warnings[0] and "1.state" in warnings[0]
+
+
 PSNR = {"type": "calculate_psnr", "crop_border": 0}
 
 
@@ -124,7 +144,7 @@ def measured(monkeypatch):
     write_pairs(Path("data/val"), [(5, 4)])
     values = {}
     monkeypatch.setattr(
-        "ir_plugins.models.validation.calculate_metric", lambda data, block: values[block["called"]]
+        "ir_plugins.models.rows.calculate_metric", lambda data, block: values[block["called"]]
     )
     model = small_model()
     model.opt["datasets"]["val_2"] = model.opt["datasets"]["val"] | {"name": "second"}

@@ -10,6 +10,7 @@ import torch
 from small_model import NETWORK, batches, small_model, train_on
 from tiny import write_pairs
 
+from ir_plugins.data.lmdb import write_lmdb
 from ir_plugins.data.loaders import validation_loaders
 from ir_plugins.models.samples import Sample, strip
 from ir_plugins.randomness import random_state
@@ -295,3 +296,118 @@ def test_pictures_are_those_that_basicsr_writes(data):
     picture = cv2.imread(str(FOLDER / "0/0_1.png"))
     imwrite(picture, "a.png")
     assert Path("a.png").read_bytes() == (FOLDER / "0/0_1.png").read_bytes()
+
+
+@pytest.mark.parametrize("phase", ["train", "test"])
+def test_pictures_of_16_bits(data, phase):
+    net, loader = model(phase=phase)
+    net.opt["val"]["bits"] = 16
+    given = []
+    net.measured = lambda visuals, measured=net.measured: given.append(measured(visuals)) or given[-1]
+    net.validation(loader, 7, None, save_img=True)
+    for number, pictures in enumerate(given):
+        path = FOLDER / (f"{number}/{number}_7.png" if phase == "train" else f"val/{number}_tiny.png")
+        saved = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert saved.dtype == np.uint16 and np.array_equal(pictures["img"], saved / 257)
+        gt = cv2.imread(str(data / f"gt/{number}.png"))
+        assert np.abs(pictures["img2"] - gt).max() < 1e-9 and pictures["img"].max() <= 255
+
+
+def test_while_training_nothing_is_timed(data):
+    net, loader = model()
+    net.validation(loader, 1, None)
+    assert [(row.seconds, row.peak_bytes, row.fault) for row in net.rows["val"]] == [(None, None, "")] * 5
+    net, loader = model(phase="test")
+    net.validation(loader, "tiny", None)
+    assert all(row.seconds > 0 for row in net.rows["val"])
+
+
+def spoil(net, *numbers, by=torch.nan):
+    """Let a value stand in the outputs of the pictures of those numbers."""
+    calls, test = [], net.test
+
+    def spoiled():
+        test()
+        net.output = net.output.clone()
+        if len(calls) in numbers:
+            net.output[..., 1, 2] = by
+        calls.append(None)
+
+    net.test = spoiled
+
+
+@pytest.mark.parametrize("by", [torch.nan, torch.inf])
+def test_weights_that_fail_on_a_picture_are_not_the_best(data, messages, by):
+    net, loader = model(METRICS)
+    spoil(net, 1, 3, by=by)
+    net.validation(loader, 1, None, save_img=True)
+    assert all(np.isnan(value) for value in net.metric_results.values())
+    assert [text for text in messages if text.startswith("WARNING")] == [
+        "WARNING val: picture 1: the network's output is not finite (1 more picture alike); training goes on"
+    ]
+    assert not Path("experiments/tiny/models/net_g_best.pth").exists() and len(saved()) == 5
+    net, loader = model(METRICS)
+    net.validation(loader, 2, None)
+    assert Path("experiments/tiny/models/net_g_best.pth").exists()
+
+
+def test_while_training_a_metric_that_refuses_a_picture_is_told_and_left_out(data, monkeypatch, messages):
+    def refuses(img, img2):
+        if img.shape[0] == 26:
+            raise ValueError("too high")
+        return float(img.shape[0])
+
+    monkeypatch.setitem(METRIC_REGISTRY._obj_map, "refuses", refuses)
+    net, loader = model({"height": {"type": "refuses"}, "psnr": METRICS["psnr"]})
+    net.validation(loader, 1, None)
+    heights = [2 * h for h, _ in SIZES if h != 13]
+    assert net.metric_results["height"] == sum(heights) / 4 and net.metric_results["psnr"] > 0
+    assert [text for text in messages if text.startswith("WARNING")] == [
+        "WARNING val: picture 1: val:metrics:height: too high; training goes on"
+    ]
+    assert net.best_metric_results["val"]["height"]["iter"] == 1
+
+
+def test_a_picture_like_its_gt_does_not_make_the_mean_infinite(data, messages):
+    net, loader = model(METRICS)
+    net.validation(loader, 1, None, save_img=True)
+    values = [row.metrics["psnr"] for row in net.rows["val"]]
+    (data / "gt/2.png").write_bytes((FOLDER / "2/2_1.png").read_bytes())
+    messages.clear()
+    net.validation(loader, 2, None)
+    expected = sum(value for number, value in enumerate(values) if number != 2) / 4
+    assert net.metric_results["psnr"] == pytest.approx(expected, abs=1e-12)
+    assert "INFO val: psnr is infinite on 1 of 5 pictures, the first of them 2" in messages
+
+
+def test_a_set_without_gt_has_the_measures_that_need_none(data, messages):
+    net, loader = model(METRICS, blind=True)
+    net.validation(loader, 1, None)
+    assert set(net.metric_results) == {"blind"}
+    net, loader = model({"psnr": METRICS["psnr"]}, blind=True)
+    messages.clear()
+    net.validation(loader, 1, None)
+    assert net.metric_results == {} and not messages
+    assert [row.metrics for row in net.rows["val"]] == [{}] * 5
+
+
+def test_pictures_of_one_stem_in_two_folders_are_both_saved(data):
+    for kind in ("lq", "gt"):
+        for number, folder in enumerate("ab"):
+            (data / kind / folder).mkdir()
+            (data / kind / f"{number}.png").rename(data / kind / folder / "1.png")
+        for number in range(2, 5):
+            (data / kind / f"{number}.png").unlink()
+        write_lmdb(str(data / kind), f"data/{kind}.lmdb")
+    for phase, expected in (
+        ("train", ["a/1/1_3.png", "b/1/1_3.png"]),
+        ("test", ["val/a/1_tiny.png", "val/b/1_tiny.png"]),
+    ):
+        net, _ = model(phase=phase)
+        lmdb = {"dataroot_gt": "data/gt.lmdb", "dataroot_lq": "data/lq.lmdb", "io_backend": {"type": "lmdb"}}
+        net.opt["datasets"]["val"] |= lmdb
+        for path in FOLDER.rglob("*.png"):
+            path.unlink()
+        net.validation(validation_loaders(net.opt)[0], 3, None, save_img=True)
+        assert saved() == expected
+        assert [row.image for row in net.rows["val"]] == ["a/1", "b/1"]

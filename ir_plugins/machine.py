@@ -1,0 +1,84 @@
+"""What a run runs on: its device, how long that takes, what memory it needs, and the versions."""
+
+import ctypes
+import platform
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+
+def synchronize(device: torch.device) -> None:
+    """Until a GPU has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def cost(work: Callable[[], object], device: torch.device) -> tuple[float, int | None]:
+    """Seconds that a call takes, and the bytes that it needs at most; see `MEANING`.
+
+    None for the bytes where the system does not tell them: they are told on GPUs and on Linux.
+    """
+    known = _reset_peak(device)
+    before = peak_memory(device) if known and device.type == "cpu" else 0
+    synchronize(device)
+    start = time.perf_counter()
+    work()
+    synchronize(device)
+    seconds = time.perf_counter() - start
+    return seconds, max(0, peak_memory(device) - before) if known else None
+
+
+MEANING = {
+    "cuda": "peak of torch's allocator in the forward pass, weights and input included",
+    "cpu": "growth of the process's resident memory to its peak in the forward pass, weights and input not "
+    "included",
+}
+
+
+def peak_memory(device: torch.device, reset: bool = False) -> int:
+    """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU."""
+    if reset:
+        _reset_peak(device)
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    import resource  # POSIX only
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def device_name(device: torch.device) -> str:
+    """In words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that figures depend on, by name."""
+    names = ("ir_plugins", "basicsr", "torch", "torchvision", "numpy")
+    return {"Python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _reset_peak(device: torch.device) -> bool:
+    """Forget the peak so far.  Returns whether that can be done here."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    with suppress(OSError, AttributeError):
+        # glibc keeps what was freed: a second picture would seem to need nothing
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return True
+    except OSError:  # not Linux, or a sandbox
+        return False
