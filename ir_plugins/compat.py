@@ -6,6 +6,7 @@ mends one break: it looks for the sickness, leaves healthy versions alone and sa
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -14,6 +15,7 @@ import re
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -154,7 +156,7 @@ def round_jpeg_quality() -> None:
         _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
         return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.float32) / 255.0
 
-    _rebind(original, add_jpg_compression)
+    rebind(original, add_jpg_compression)
 
 
 def share_lmdb_environments() -> None:
@@ -170,7 +172,7 @@ def share_lmdb_environments() -> None:
     if backends["lmdb"] is original:
         file_client.BaseStorageBackend.register(SharedLmdb)
         backends["lmdb"] = SharedLmdb  # type: ignore[assignment]
-        _rebind(original, SharedLmdb)
+        rebind(original, SharedLmdb)
 
 
 def name_unreadable_images() -> None:
@@ -205,7 +207,7 @@ def name_unreadable_images() -> None:
         return img.astype(np.float32) / 255.0 if float32 else img
 
     file_client.HardDiskBackend.get = get
-    _rebind(decode, imfrombytes)
+    rebind(decode, imfrombytes)
 
 
 def degrade_where_the_model_is() -> None:
@@ -323,7 +325,7 @@ def view_pictures_in_any_memory() -> None:
         return forward(self, x.contiguous())
 
     VGGStyleDiscriminator.forward = forward_contiguous
-    _rebind(original, filter2D)
+    rebind(original, filter2D)
 
 
 class SourcedBytes(bytes):
@@ -356,7 +358,13 @@ class SharedLmdb:
         self._options = {"readonly": readonly, "lock": lock, "readahead": readahead, **options}
         self._client = {key: lmdb_environment(folder, self._options) for key, folder in self._folders.items()}
 
-    def get(self, filepath: Any, client_key: str) -> SourcedBytes:
+    def get(self, filepath: Any, client_key: str = "default") -> SourcedBytes:
+        with self.lend(filepath, client_key) as value:
+            return SourcedBytes.of(value, f"key '{filepath}' of the LMDB {self._folders[client_key]}")
+
+    @contextlib.contextmanager
+    def lend(self, filepath: Any, client_key: str = "default") -> Iterator[memoryview]:
+        """The value where the database has it, not copied: gone when the `with` block ends."""
         folder = self._folders[client_key]
         # asked for anew each time: a forked worker holds its parent's, a spawned one none
         environment = self._client[client_key] = lmdb_environment(folder, self._options)
@@ -367,7 +375,7 @@ class SharedLmdb:
                     f"key '{filepath}' is not in the LMDB {folder}, though its meta_info.txt or your "
                     "meta_info_file lists it; correct the list or create the LMDB again"
                 )
-            return SourcedBytes.of(value, f"key '{filepath}' of the LMDB {folder}")
+            yield value
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_client": {}}  # an environment cannot be pickled
@@ -407,9 +415,10 @@ def _provide(name: str, **attributes: Any) -> None:
         vars(module).setdefault(attribute, value)
 
 
-def _rebind(original: Any, replacement: Any) -> None:
-    """Put the replacement wherever a loaded module of basicsr holds the original by name."""
-    for module in [module for name, module in sys.modules.items() if name.partition(".")[0] == "basicsr"]:
+def rebind(original: Any, replacement: Any) -> None:
+    """Put the replacement wherever a loaded module of basicsr, or of this package, holds the original."""
+    names = [name for name in sys.modules if name.partition(".")[0] in ("basicsr", __package__)]
+    for module in map(sys.modules.__getitem__, names):
         for name in [name for name, value in vars(module).items() if value is original]:
             setattr(module, name, replacement)
 
