@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=CODECS,
         default="png",
         help="png (default): small, and BasicSR without this plugin reads it too; raw: pixels as they are, a "
-        "training crop reads only its rows and decodes nothing, for two to three times the disk space",
+        "training crop reads only its rows and decodes nothing, for about twice the disk space",
     )
     sub.add_argument("--workers", type=int, metavar="N", help="default: one per CPU core")
 

@@ -45,8 +45,8 @@ class RawPairs:
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         opt, paths = self.opt, self.paths[index]
         gt, lq = raw.view(self.gt.get(paths["gt_path"])), raw.view(self.lq.get(paths["lq_path"]))
-        gt, lq = paired_random_crop(gt, lq, opt["gt_size"], opt["scale"])
-        pictures = [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in (gt, lq)]
+        cropped: Any = paired_random_crop(gt, lq, opt["gt_size"], opt["scale"])
+        pictures = [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in cropped]
         gt, lq = map(torch.from_numpy, augment(pictures, opt["use_hflip"], opt["use_rot"]))
         return {"gt": gt.permute(2, 0, 1) / 255, "lq": lq.permute(2, 0, 1) / 255, **paths}
 

@@ -165,7 +165,7 @@ def _refuse_too_large(sources: dict[str, Path], part: Path, workers: int) -> Non
     if needed > free:
         raise UserError(
             f"output: {part.with_suffix('')} takes {needed / 1e6:.0f} MB as raw pixels, {free / 1e6:.0f} MB "
-            f"are free in {disk}; make room, name another disk, or take --codec png, which is smaller"
+            f"are free in {disk}; make room, name another disk, or take --codec png, about half of that"
         )
 
 

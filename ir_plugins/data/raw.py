@@ -102,6 +102,8 @@ def decoding_raw(decode: Any) -> Any:
             where = getattr(content, "source", "what was read")
             raise UserError(f"{where} ({len(content)} bytes) is {error}; make the LMDB again") from None
         # a copy where it still is the value itself, which cannot be written to
-        return pixels.astype(np.float32) / 255.0 if float32 else np.require(pixels, requirements="CWO")
+        return (
+            pixels.astype(np.float32) / 255.0 if float32 else np.require(pixels, requirements=["C", "W", "O"])
+        )
 
     return imfrombytes

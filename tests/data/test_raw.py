@@ -190,14 +190,15 @@ def test_a_view_outlives_everything(tmp_path, database, pictures):
     np.testing.assert_array_equal(pixels, pictures["a"][3:5])
 
 
-def test_a_fork_reads_on(database, pictures):
-    reader, other = MappedLmdb(database), FileClient("lmdb", db_paths=str(database))
+def test_a_fork_reads_on(folder, database, pictures):
+    reader, backend = MappedLmdb(database), FileClient("lmdb", db_paths=str(database))
     before = raw.view(reader.get("a"))
 
     def read_in_child():
-        content = other.get("zwei")  # closes what LMDB had open in the parent
-        np.testing.assert_array_equal(imfrombytes(content, "unchanged"), pictures["zwei"])
+        # closes what LMDB had open in the parent, and puts another file in that place
+        FileClient("lmdb", db_paths=str(folder / "png.lmdb")).get("a")
         np.testing.assert_array_equal(before, pictures["a"])
+        np.testing.assert_array_equal(imfrombytes(backend.get("zwei"), "unchanged"), pictures["zwei"])
         assert_equal_to(reader, pictures)
 
     child = multiprocessing.get_context("fork").Process(target=read_in_child)
