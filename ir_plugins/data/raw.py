@@ -57,8 +57,8 @@ def view(value: bytes | memoryview) -> np.ndarray:
     if magic != MAGIC or version != _VERSION or bits not in _PIXELS or not h * w or not 1 <= c <= 4:
         newer = magic == MAGIC and version > _VERSION
         raise Broken("raw pixels of a newer version" if newer else "damaged header")
-    if len(value) != HEADER_SIZE + h * w * c * bits // 8:
-        raise Broken("truncated" if len(value) < HEADER_SIZE + h * w * c * bits // 8 else "too long")
+    if beyond := len(value) - HEADER_SIZE - h * w * c * bits // 8:
+        raise Broken("truncated" if beyond < 0 else "too long")
     return np.frombuffer(value, _PIXELS[bits], offset=HEADER_SIZE).reshape(h, w, c)
 
 
