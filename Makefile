@@ -45,6 +45,7 @@ lint: venv
 bench: venv
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_training.py
+	$(BIN)/python scripts/bench_data.py
 
 schema: venv
 	$(BIN)/python scripts/write_schema.py

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from . import schema
-from .data.lmdb import write_lmdb
+from .data.lmdb import CODECS, write_lmdb
 from .errors import Stopped, UserError
 from .listing import KINDS, describe, table
 from .options import Options, read_options
@@ -72,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("lmdb", _lmdb, "pack a folder of images into an LMDB that BasicSR's datasets read")
     sub.add_argument("--input", required=True, metavar="DIR", help="folder of images")
     sub.add_argument("--output", required=True, metavar="DIR.lmdb", help="database to write")
-    sub.add_argument("--codec", choices=("png",), default="png", help="how a picture is stored")
+    sub.add_argument(
+        "--codec",
+        choices=CODECS,
+        default="png",
+        help="png (default): small, and BasicSR without this plugin reads it too; raw: pixels as they are, a "
+        "training crop reads only its rows and decodes nothing, for about twice the disk space",
+    )
     sub.add_argument("--workers", type=int, metavar="N", help="default: one per CPU core")
 
     _add_option_file(command("check", _check, "validate an option file without touching the disk"))

@@ -154,7 +154,7 @@ def round_jpeg_quality() -> None:
         _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
         return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.float32) / 255.0
 
-    _rebind(original, add_jpg_compression)
+    rebind(original, add_jpg_compression)
 
 
 def share_lmdb_environments() -> None:
@@ -170,7 +170,7 @@ def share_lmdb_environments() -> None:
     if backends["lmdb"] is original:
         file_client.BaseStorageBackend.register(SharedLmdb)
         backends["lmdb"] = SharedLmdb  # type: ignore[assignment]
-        _rebind(original, SharedLmdb)
+        rebind(original, SharedLmdb)
 
 
 def name_unreadable_images() -> None:
@@ -205,7 +205,7 @@ def name_unreadable_images() -> None:
         return img.astype(np.float32) / 255.0 if float32 else img
 
     file_client.HardDiskBackend.get = get
-    _rebind(decode, imfrombytes)
+    rebind(decode, imfrombytes)
 
 
 def degrade_where_the_model_is() -> None:
@@ -323,7 +323,7 @@ def view_pictures_in_any_memory() -> None:
         return forward(self, x.contiguous())
 
     VGGStyleDiscriminator.forward = forward_contiguous
-    _rebind(original, filter2D)
+    rebind(original, filter2D)
 
 
 class SourcedBytes(bytes):
@@ -356,7 +356,7 @@ class SharedLmdb:
         self._options = {"readonly": readonly, "lock": lock, "readahead": readahead, **options}
         self._client = {key: lmdb_environment(folder, self._options) for key, folder in self._folders.items()}
 
-    def get(self, filepath: Any, client_key: str) -> SourcedBytes:
+    def get(self, filepath: Any, client_key: str = "default") -> SourcedBytes:
         folder = self._folders[client_key]
         # asked for anew each time: a forked worker holds its parent's, a spawned one none
         environment = self._client[client_key] = lmdb_environment(folder, self._options)
@@ -408,9 +408,10 @@ def _provide(name: str, **attributes: Any) -> None:
         vars(module).setdefault(attribute, value)
 
 
-def _rebind(original: Any, replacement: Any) -> None:
-    """Put the replacement wherever a loaded module of basicsr holds the original by name."""
-    for module in [module for name, module in sys.modules.items() if name.partition(".")[0] == "basicsr"]:
+def rebind(original: Any, replacement: Any) -> None:
+    """Put the replacement wherever a loaded module of basicsr, or of this package, holds the original."""
+    names = [name for name in sys.modules if name.partition(".")[0] in ("basicsr", __package__)]
+    for module in map(sys.modules.__getitem__, names):
         for name in [name for name, value in vars(module).items() if value is original]:
             setattr(module, name, replacement)
 

@@ -121,6 +121,9 @@ def test_lmdb_reports_what_it_wrote_and_refuses_to_overwrite(tiny, capsys):
     assert capsys.readouterr().out.startswith("gt.lmdb: 5 images")
     assert main(["lmdb", "--input", "data/train/gt", "--output", "gt.lmdb"]) == 2
     assert "already exists" in capsys.readouterr().err
+    assert main(["lmdb", "--input", "data/train/gt", "--output", "raw.lmdb", "--codec", "raw"]) == 0
+    assert capsys.readouterr().out.startswith("raw.lmdb: 5 images, 0.0 MB")
+    assert Path("raw.lmdb/meta_info.txt").read_text().splitlines()[0].endswith(") raw")
 
 
 def test_help_and_wrong_usage(capsys):

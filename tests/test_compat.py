@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import inspect
 import multiprocessing
 import os
 import pickle
@@ -433,7 +434,7 @@ def test_an_unreadable_file_is_named(name, float32, files):
     content = FileClient("disk").get(files[name])
     with pytest.raises(UserError, match=rf"{name} \({len(content)} bytes\) is truncated or no image"):
         img_util.imfrombytes(content, float32=float32)
-    original = img_util.imfrombytes.__wrapped__
+    original = inspect.unwrap(img_util.imfrombytes)
     if name == "empty.png":
         with pytest.raises(cv2.error, match="empty"):
             original(content, float32=float32)

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from ..errors import UserError
+from .raw import Broken, is_raw, view
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -22,19 +23,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Broken(Exception):
-    """These bytes are no whole image; the message says why in a few words."""
-
-
 class Look(NamedTuple):
-    """What a look at an image tells: its size in pixels, as BasicSR decodes it, whether it has alpha, and the
-    bits of a channel.
+    """What a look at an image tells: its size in pixels, as BasicSR decodes it, whether it has alpha, the
+    bits of a channel, and the channels it has, as `basicsr lmdb` stores them.
     """
 
     height: int
     width: int
     alpha: bool
     bits: int
+    channels: int
 
 
 def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
@@ -107,6 +105,9 @@ def look_at_file(path: str | Path) -> Look:
 
 def look_at_bytes(data: memoryview) -> Look:
     """The same for an image in memory; most of it stays untouched, so a memory map is not read through."""
+    if is_raw(data):
+        height, width, channels = (pixels := view(data)).shape
+        return Look(height, width, channels % 2 == 0, 8 * pixels.itemsize, channels)
     head = io.BytesIO(data[: 1 << 14])
     return _quick_look(head, bytes(data[-16:]), len(data)) or _full_look(data)
 
@@ -136,7 +137,8 @@ def _quick_look(head: BinaryIO, tail: bytes, length: int) -> Look | None:
     if "exif" in image.info and image.getexif().get(0x0112, 1) >= 5:
         width, height = height, width
     bits = {"PNG": start[24], "TIFF": max(getattr(image, "tag_v2", {}).get(258, [8]))}
-    return Look(height, width, image.has_transparency_data, bits.get(image.format, 8))
+    alpha = image.has_transparency_data
+    return Look(height, width, alpha, bits.get(image.format, 8), _channels(image))
 
 
 def _last_byte_of_tiff(image: Image.Image) -> float:
@@ -151,11 +153,12 @@ def _full_look(data: bytes | memoryview) -> Look:
     """Size by decoding all of it.  Raises Broken."""
     if not len(data):
         raise Broken("empty")
-    alpha, reason = False, "not an image"
+    alpha, channels, reason = False, 3, "not an image"
     try:
         # Pillow first: OpenCV writes lines of its own to stderr about a broken image
         with Image.open(io.BytesIO(data)) as image:
-            alpha, reason = image.has_transparency_data, "truncated or damaged"
+            alpha, channels = image.has_transparency_data, _channels(image)
+            reason = "truncated or damaged"
             image.load()
     except (UnidentifiedImageError, Image.DecompressionBombError):
         pass
@@ -166,7 +169,13 @@ def _full_look(data: bytes | memoryview) -> Look:
     if pixels is None:
         raise Broken(reason)
     height, width = pixels.shape[:2]
-    return Look(height, width, alpha, 8 * pixels.itemsize)
+    return Look(height, width, alpha, 8 * pixels.itemsize, channels)
+
+
+def _channels(image: Image.Image) -> int:
+    if image.has_transparency_data:
+        return 4
+    return 1 if image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16") else 3
 
 
 def usable_cores() -> int:

@@ -18,6 +18,7 @@ import lmdb
 import numpy as np
 
 from ..errors import UserError
+from . import raw
 from .files import (
     Broken,
     alone,
@@ -26,10 +27,12 @@ from .files import (
     in_threads,
     listed,
     look_at_bytes,
+    look_at_file,
     strangers,
     usable_cores,
 )
 
+CODECS = ("png", "raw")
 PNG_LEVEL = 1
 _RECORDS = b"\1records"  # a table beside the images; the key of an image is printable
 _COMMIT_BYTES = 32 << 20  # what a killed run loses at most
@@ -50,8 +53,8 @@ class Written(NamedTuple):
 
 class _Value(NamedTuple):
     key: str
-    record: bytes
-    png: bytes | None  # None: the database already holds it
+    record: bytes | None  # None, as the data: the database already holds it
+    data: bytes | None
 
 
 def write_lmdb(
@@ -61,17 +64,19 @@ def write_lmdb(
 
     folder: images of any size, subfolders included: 8 or 16 bit, gray or colour, with or without alpha.
     database: a path that ends in .lmdb and does not exist yet; missing parent folders are made.
-    codec: "png", lossless.  workers: threads, by default one per usable core.
+    codec: "png", which BasicSR alone reads too, or "raw", pixels that need no decoding; both are lossless.
+    workers: threads, by default one per usable core.
 
     The key of an image is its path below the folder without the extension ("0001_s001", "clip3/00000007");
-    meta_info.txt has the line "KEY.png (h,w,c) 1" for it, both as BasicSR wants them.  As in BasicSR, pixels
-    are stored as the file has them: a photograph's EXIF rotation is not applied.
+    meta_info.txt has the line "KEY.png (h,w,c) 1" for it, both as BasicSR wants them, with "raw" in place of
+    PNG's level.  As in BasicSR, pixels are stored as the file has them: a photograph's EXIF rotation is not
+    applied.
 
     Raises UserError on a folder, file, name or database that will not do, and when the disk is full.
     """
     database = Path(database)
-    if codec != "png":
-        raise UserError(f"codec: {codec!r} is unknown; the one there is, is png")
+    if codec not in CODECS:
+        raise UserError(f"codec: {codec!r} is unknown; take {' or '.join(CODECS)}")
     if database.suffix != ".lmdb":
         raise UserError(f"output: {database} must end in .lmdb, or BasicSR does not take it for one")
     _refuse_existing(database)
@@ -80,11 +85,13 @@ def write_lmdb(
     if workers < 1:
         raise UserError(f"workers: {workers} is too few; give 1 or more, or leave it out")
     part = Path(f"{database}.part")
+    if codec == "raw":
+        _refuse_too_large(sources, part, workers)
     try:
         part.mkdir(parents=True, exist_ok=True)
         with alone(part / "writing", f"{database} is being written by another process; wait for it"):
             _refuse_existing(database)  # the process that held the lock may just have finished it
-            kept = _fill(part, sources, workers)
+            kept = _fill(part, sources, codec, workers)
             size = (part / "data.mdb").stat().st_size
             os.rename(part, database)
             (database / "writing").unlink()
@@ -140,18 +147,43 @@ def _refuse_existing(database: Path) -> None:
         raise UserError(f"output: {database} already exists; delete it or name another")
 
 
-def _fill(part: Path, sources: dict[str, Path], workers: int) -> int:
+def _refuse_too_large(sources: dict[str, Path], part: Path, workers: int) -> None:
+    """Raise UserError where the pixels of these files cannot fit on the disk."""
+
+    def size(path: Path) -> int:
+        try:
+            look = look_at_file(path)
+        except Broken:  # named when it is its turn
+            return 0
+        length = look.height * look.width * look.channels * look.bits // 8 + raw.HEADER_SIZE
+        return -(-(length + 16) // 4096) * 4096  # whole pages of LMDB, the first with a header
+
+    needed = sum(in_threads(size, sources.values(), desc="measuring", workers=workers))
+    disk = next(folder for folder in part.absolute().parents if folder.exists())
+    data = part / "data.mdb"
+    free = shutil.disk_usage(disk).free + (data.stat().st_size if data.exists() else 0)
+    if needed > free:
+        raise UserError(
+            f"output: {part.with_suffix('')} takes {needed / 1e6:.0f} MB as raw pixels, {free / 1e6:.0f} MB "
+            f"are free in {disk}; make room, name another disk, or take --codec png, about half of that"
+        )
+
+
+def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int:
     """Make `part` the whole database, meta_info.txt included; return how many images it already held."""
     # readers beyond `workers`: LMDB counts threads that have just ended
     with lmdb.open(str(part), map_size=_FIRST_MAP, max_dbs=1, max_readers=2 * workers + 8) as env:
         table = env.open_db(_RECORDS)
         with env.begin(db=table) as txn:
-            records = {key.decode(): bytes(record) for key, record in txn.cursor()}
+            records = {key.decode(): json.loads(bytes(record)) for key, record in txn.cursor()}
+        begun = {record.get("codec", "png") for record in records.values()}
+        if begun - {codec}:
+            raise UserError(f"{part} was begun with --codec {begun.pop()}; go on with that, or delete it")
         stale = [key for key in records if key not in sources]
         _commit(env, lambda txn: [_remove(txn, table, key) for key in stale])
 
-        kept = _encode(env, table, sources, records, workers)
-        lines = _verify(env, table, sources, workers)
+        kept = _encode(env, table, sources, records, codec, workers)
+        lines = _verify(env, table, sources, codec, workers)
         (part / "meta_info.txt").write_text("".join(lines))
         _commit(env, lambda txn: txn.drop(table))
         with env.begin() as txn:
@@ -164,13 +196,15 @@ def _fill(part: Path, sources: dict[str, Path], workers: int) -> int:
     return kept
 
 
-def _encode(env: Any, table: Any, sources: dict[str, Path], records: dict[str, bytes], workers: int) -> int:
+def _encode(
+    env: Any, table: Any, sources: dict[str, Path], records: dict[str, Any], codec: str, workers: int
+) -> int:
     """Store what is missing or was made from another file; return how many images were there already."""
 
     def prepare(item: tuple[str, Path]) -> _Value | str:
         key, path = item
         try:
-            return _encoded(key, path.read_bytes(), records.get(key))
+            return _encoded(key, path.read_bytes(), records.get(key, {}), codec)
         except Broken as error:
             return f"{path} ({error})"
         except OSError as error:
@@ -178,7 +212,7 @@ def _encode(env: Any, table: Any, sources: dict[str, Path], records: dict[str, b
 
     def store(txn: Any) -> None:
         for value in waiting:
-            txn.put(value.key.encode(), value.png)
+            txn.put(value.key.encode(), value.data)
             txn.put(value.key.encode(), value.record, db=table)
 
     kept, size = 0, 0
@@ -187,11 +221,11 @@ def _encode(env: Any, table: Any, sources: dict[str, Path], records: dict[str, b
     for value in in_threads(prepare, sources.items(), desc="encoding", workers=workers):
         if isinstance(value, str):
             broken.append(value)
-        elif value.png is None:
+        elif value.data is None:
             kept += 1
         else:
             waiting.append(value)
-            size += len(value.png)
+            size += len(value.data)
             if size >= _COMMIT_BYTES:
                 _commit(env, store)
                 waiting.clear()
@@ -203,39 +237,58 @@ def _encode(env: Any, table: Any, sources: dict[str, Path], records: dict[str, b
     return kept
 
 
-def _encoded(key: str, data: bytes, known: bytes | None) -> _Value:
+def _encoded(key: str, data: bytes, known: dict[str, Any], codec: str) -> _Value:
     """The value for one file.  Raises Broken."""
     # by content, not by size and date: copying changes the date of equal files or keeps it on different ones,
     # and reading a file costs next to nothing beside encoding it
-    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    if known is not None and json.loads(known)["source"] == digest:
-        return _Value(key, known, None)
+    source = _digest(data)
+    if known.get("source") == source and "stored" in known:  # older versions noted less
+        return _Value(key, None, None)
     look_at_bytes(memoryview(data))
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise Broken("damaged")
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise Broken(f"{pixels.dtype} pixels, which PNG cannot hold")
-    _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
-    h, w, c = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
-    return _Value(key, json.dumps({"source": digest, "shape": [h, w, c]}).encode(), png.tobytes())
+        raise Broken(f"{pixels.dtype} pixels; 8 and 16 bits can be stored")
+    if codec == "raw":
+        value = raw.encode(pixels)
+    else:
+        value = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()
+    shape = (*pixels.shape, 1)[:3]
+    record = {"source": source, "codec": codec, "stored": _digest(value), "shape": shape}
+    return _Value(key, json.dumps(record).encode(), value)
 
 
-def _verify(env: Any, table: Any, sources: dict[str, Path], workers: int) -> list[str]:
-    """Decode every value and compare its shape with the record; return the lines of meta_info.txt."""
+def _digest(data: bytes | memoryview) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _verify(env: Any, table: Any, sources: dict[str, Path], codec: str, workers: int) -> list[str]:
+    """Read every value back and compare it with its record; return the lines of meta_info.txt."""
+    last = PNG_LEVEL if codec == "png" else codec  # BasicSR reads no further than the first dot
 
     def check(key: str) -> tuple[str, str | None]:
         with env.begin(buffers=True) as txn:
-            h, w, c = json.loads(bytes(txn.get(key.encode(), db=table)))["shape"]
-            pixels = cv2.imdecode(np.frombuffer(txn.get(key.encode()), np.uint8), cv2.IMREAD_UNCHANGED)
-        whole = pixels is not None and (*pixels.shape, 1)[:3] == (h, w, c)
-        return key, f"{key}.png ({h},{w},{c}) {PNG_LEVEL}\n" if whole else None
+            record = json.loads(bytes(txn.get(key.encode(), db=table)))
+            value = txn.get(key.encode())
+            # a picture without a checksum of its own decodes whatever happened to it
+            whole = _digest(value) == record["stored"] and _shape(value, codec) == record["shape"]
+        h, w, c = record["shape"]
+        return key, f"{key}.png ({h},{w},{c}) {last}\n" if whole else None
 
     lines = dict(in_threads(check, list(sources), desc="verifying", workers=workers))
     if bad := [key for key, line in lines.items() if line is None]:
         _commit(env, lambda txn: [_remove(txn, table, key) for key in bad])
         raise UserError(f"{listed(bad)} did not read back from {env.path()}; check the disk and run again")
     return [line for line in lines.values() if line is not None]
+
+
+def _shape(value: memoryview, codec: str) -> list[int]:
+    """[h, w, c] of a stored picture; nothing where it does not decode."""
+    if codec == "raw":
+        return list(raw.view(value).shape)
+    pixels = cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED)
+    return [] if pixels is None else [*pixels.shape, 1][:3]
 
 
 def _remove(txn: Any, table: Any, key: str) -> None:

@@ -1,13 +1,14 @@
 """`check_dataset`: quiet where BasicSR reads the pairs, and clear about every fault where it would not."""
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 from PIL import Image
 
 from ir_plugins.data import files
 from ir_plugins.data.checks import check_dataset
-from ir_plugins.data.lmdb import write_lmdb
+from ir_plugins.data.lmdb import CODECS, write_lmdb
 from ir_plugins.errors import UserError
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
@@ -37,11 +38,11 @@ def block(gt, lq, backend="disk", **more):
     return opt | {"scale": 2, "gt_size": 38, "io_backend": {"type": backend}} | more
 
 
-@pytest.fixture
-def packed(pair, tmp_path):
+@pytest.fixture(params=CODECS)
+def packed(pair, tmp_path, request):
     """The same as LMDBs."""
     for side in ("gt", "lq"):
-        write_lmdb(tmp_path / side, tmp_path / f"{side}.lmdb")
+        write_lmdb(tmp_path / side, tmp_path / f"{side}.lmdb", request.param)
     return block(tmp_path / "gt.lmdb", tmp_path / "lq.lmdb", "lmdb")
 
 
@@ -160,6 +161,18 @@ def test_lmdb_keys(packed, tmp_path):
         if side == "gt":
             refused(packed, "lq.lmdb) lacks 1: z;", "one key")
     refused(packed, "1 of 8", "z (in meta_info.txt, but not stored)")
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_broken_values_are_named(pair, tmp_path, codec):
+    write_lmdb(tmp_path / "lq", tmp_path / "lq.lmdb", codec)
+    with lmdb.open(str(tmp_path / "lq.lmdb")) as env, env.begin(write=True) as txn:
+        values = {key.decode(): bytes(txn.get(key)) for key in (b"a", b"c", b"d")}
+        txn.put(b"a", values["a"][:-1])
+        txn.put(b"c", b"")
+        txn.put(b"d", bytes(len(values["d"])))
+    opt = {"dataroot_lq": str(tmp_path / "lq.lmdb"), "io_backend": {"type": "lmdb"}}
+    refused(opt, "dataroot_lq: 3 of 7", "lq.lmdb", "a (truncated", "c (empty)", "d (not an image")
 
 
 def test_images_missing_on_either_side(pair, tmp_path):

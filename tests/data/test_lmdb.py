@@ -1,5 +1,6 @@
 """`write_lmdb`: lossless, BasicSR's format to the byte, resumable after a kill, and clear about mistakes."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -13,13 +14,17 @@ import pytest
 from PIL import Image
 
 from ir_plugins.data import lmdb as lmdb_module
+from ir_plugins.data import raw
+from ir_plugins.data.checks import check_dataset
 from ir_plugins.data.files import alone
-from ir_plugins.data.lmdb import write_lmdb
+from ir_plugins.data.lmdb import CODECS, write_lmdb
+from ir_plugins.data.mapped import MappedLmdb
 from ir_plugins.errors import UserError
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
+both_codecs = pytest.mark.parametrize("codec", CODECS)
 LAYOUT = ["data.mdb", "lock.mdb", "meta_info.txt"]
 
 
@@ -40,10 +45,13 @@ def contents(database):
 
 
 def decode(value):
+    if raw.is_raw(value):
+        return np.squeeze(raw.view(value), axis=2) if raw.view(value).shape[2] == 1 else raw.view(value)
     return cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-def test_every_kind_of_image_keeps_its_pixels(tmp_path):
+@both_codecs
+def test_every_kind_of_image_keeps_its_pixels(tmp_path, codec):
     source = tmp_path / "in"
     (source / "clip3").mkdir(parents=True)
     stored = {
@@ -66,7 +74,7 @@ def test_every_kind_of_image_keeps_its_pixels(tmp_path):
     (source / ".cache" / "a.png").write_bytes(b"")
     (source / "clip3" / "up").symlink_to(source)
 
-    written = write_lmdb(source, tmp_path / "x.lmdb")
+    written = write_lmdb(source, tmp_path / "x.lmdb", codec)
     found = contents(tmp_path / "x.lmdb")
     assert sorted(found) == sorted(stored) and written.count == len(stored)
     lines = (tmp_path / "x.lmdb" / "meta_info.txt").read_text().splitlines()
@@ -75,7 +83,9 @@ def test_every_kind_of_image_keeps_its_pixels(tmp_path):
         assert decode(found[name]).dtype == pixels.dtype
         off = np.abs(decode(found[name]).astype(int) - pixels)
         assert off.max() <= (2 if name == "photo" else 0), name  # JPEG decoders may differ in rounding
-        assert found[name].startswith(b"\x89PNG")
+        assert found[name].startswith(b"\x89PNG" if codec == "png" else raw.MAGIC)
+        h, w, c = (*pixels.shape, 1)[:3]
+        assert f"{name}.png ({h},{w},{c}) {1 if codec == 'png' else 'raw'}" in lines
 
 
 def test_is_what_basicsr_writes_to_the_byte(tmp_path):
@@ -94,10 +104,11 @@ def test_is_what_basicsr_writes_to_the_byte(tmp_path):
     assert str(written) == "6 images, 0.1 MB"
 
 
-def test_basicsr_trains_on_it(tmp_path):
+@both_codecs
+def test_basicsr_trains_on_it(tmp_path, codec):
     gt, lq = make_folder(tmp_path / "gt", 3, (38, 30)), make_folder(tmp_path / "lq", 3, (19, 15))
     for folder in (gt, lq):
-        write_lmdb(folder, f"{folder}.lmdb")
+        write_lmdb(folder, f"{folder}.lmdb", codec)
     opt = {"dataroot_gt": f"{gt}.lmdb", "dataroot_lq": f"{lq}.lmdb", "phase": "val", "scale": 2}
     dataset = PairedImageDataset(opt | {"io_backend": {"type": "lmdb"}})
     assert len(dataset) == 3
@@ -108,16 +119,22 @@ def test_basicsr_trains_on_it(tmp_path):
             np.testing.assert_allclose(dataset[i][side].numpy(), expected, atol=1e-7)
 
 
-def test_the_map_grows_and_the_file_stays_compact(tmp_path, monkeypatch):
+@both_codecs
+def test_the_map_grows_and_the_file_stays_compact(tmp_path, monkeypatch, codec):
     source = make_folder(tmp_path / "in", 40)
     monkeypatch.setattr(lmdb_module, "_FIRST_MAP", 1 << 16)
     monkeypatch.setattr(lmdb_module, "_COMMIT_BYTES", 1 << 14)
-    written = write_lmdb(source, tmp_path / "x.lmdb", workers=3)
+    written = write_lmdb(source, tmp_path / "x.lmdb", codec, workers=3)
     values = sum(len(value) for value in contents(tmp_path / "x.lmdb").values())
     data = (tmp_path / "x.lmdb" / "data.mdb").stat()
     # each value takes whole pages of 4 KiB, and the table of records some more
     assert 1 << 16 < values < data.st_size == written.size < values + 40 * 8192 + (1 << 16)
     assert data.st_blocks * 512 <= data.st_size + 4096
+
+
+def block(database):
+    """The options of a dataset that reads GT alone from a database."""
+    return {"type": "FFHQDataset", "dataroot_gt": str(database), "io_backend": {"type": "lmdb"}}
 
 
 # a forkserver child starts with everything imported and without this process's threads
@@ -135,12 +152,13 @@ def die_at(function, number):
         return function(*args, **kwargs)
     return counted
 {victim} = die_at({victim}, {number})
-lmdb.write_lmdb({source!r}, {database!r}, workers=2)
+lmdb.write_lmdb({source!r}, {database!r}, {codec!r}, workers=2)
 """
 
 
-def run_killed(source, database, victim, number):
-    code = KILLED.format(source=str(source), database=str(database), victim=victim, number=number)
+def run_killed(source, database, victim, number, codec="png"):
+    names = {"source": str(source), "database": str(database)}
+    code = KILLED.format(**names, victim=victim, number=number, codec=codec)
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["ir_plugins.data.lmdb"])
     child = server.Process(target=exec, args=(code,))
@@ -149,24 +167,29 @@ def run_killed(source, database, victim, number):
     return child.exitcode
 
 
+@both_codecs
 @pytest.mark.parametrize(
     "victim, number, kept",
     [
         ("lmdb._commit", 1, 0),
-        ("lmdb._commit", 4, 20),  # the first clears away, the next two store 32 KB each
+        ("lmdb._commit", 4, {"png": 20, "raw": 22}),  # the first clears away, the next two store 32 KB each
         ("lmdb._verify", 1, 60),
         ("lmdb.os.rename", 1, 0),  # the records are gone by then: all is done again
     ],
 )
-def test_a_killed_run_is_resumed(tmp_path, victim, number, kept):
+def test_a_killed_run_is_resumed(tmp_path, victim, number, kept, codec):
     source = make_folder(tmp_path / "in", 60)
     database, part = tmp_path / "x.lmdb", tmp_path / "x.lmdb.part"
-    assert run_killed(source, database, victim, number) == -signal.SIGKILL
+    assert run_killed(source, database, victim, number, codec) == -signal.SIGKILL
     assert part.is_dir() and not database.exists()
+    with pytest.raises(UserError, match=r"unfinished, there is only .*x\.lmdb\.part"):
+        check_dataset("datasets:train", block(database))
 
-    written = write_lmdb(source, database)
-    write_lmdb(source, tmp_path / "undisturbed.lmdb")
+    written = write_lmdb(source, database, codec)
+    write_lmdb(source, tmp_path / "undisturbed.lmdb", codec)
+    kept = kept if isinstance(kept, int) else kept[codec]
     assert written.kept == kept
+    assert check_dataset("datasets:train", block(database)) == 60
     assert not part.exists() and sorted(path.name for path in database.iterdir()) == LAYOUT
     assert contents(database) == contents(tmp_path / "undisturbed.lmdb")
     meta = [(folder / "meta_info.txt").read_text() for folder in (database, tmp_path / "undisturbed.lmdb")]
@@ -174,10 +197,11 @@ def test_a_killed_run_is_resumed(tmp_path, victim, number, kept):
     assert ("60 of them kept from an interrupted run" in str(written)) == (kept == 60)
 
 
-def test_resuming_keeps_only_what_is_still_the_same_file(tmp_path):
+@both_codecs
+def test_resuming_keeps_only_what_is_still_the_same_file(tmp_path, codec):
     source = make_folder(tmp_path / "in", 6)
     database = tmp_path / "x.lmdb"
-    assert run_killed(source, database, "lmdb._verify", 1) == -signal.SIGKILL
+    assert run_killed(source, database, "lmdb._verify", 1, codec) == -signal.SIGKILL
 
     (source / "0001.png").unlink()
     cv2.imwrite(str(source / "new.png"), noise(7, 5))
@@ -189,13 +213,67 @@ def test_resuming_keeps_only_what_is_still_the_same_file(tmp_path):
     os.utime(source / "0002.png", ns=(before.st_atime_ns, before.st_mtime_ns))
     os.utime(source / "0003.png")  # another date only
 
-    written = write_lmdb(source, database)
+    written = write_lmdb(source, database, codec)
     found = contents(database)
     assert written.kept == 4 and list(found) == ["0000", "0002", "0003", "0004", "0005", "new"]
     np.testing.assert_array_equal(decode(found["0002"]), pixels)
 
 
-def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path, monkeypatch):
+@pytest.mark.parametrize("begun, codec", [("png", "raw"), ("raw", "png")])
+def test_a_part_of_another_codec_is_refused(tmp_path, begun, codec):
+    source = make_folder(tmp_path / "in", 3)
+    database = tmp_path / "x.lmdb"
+    assert run_killed(source, database, "lmdb._verify", 1, begun) == -signal.SIGKILL
+    refused(source, database, f"x.lmdb.part was begun with --codec {begun}", "delete it", codec=codec)
+    assert write_lmdb(source, database, begun).kept == 3
+
+
+@both_codecs
+def test_a_part_that_was_just_finished_may_become_of_another_codec(tmp_path, codec):
+    source = make_folder(tmp_path / "in", 3)
+    other = next(name for name in CODECS if name != codec)
+    assert run_killed(source, tmp_path / "x.lmdb", "lmdb.os.rename", 1, other) == -signal.SIGKILL
+    write_lmdb(source, tmp_path / "x.lmdb", codec)
+    write_lmdb(source, tmp_path / "undisturbed.lmdb", codec)
+    assert contents(tmp_path / "x.lmdb") == contents(tmp_path / "undisturbed.lmdb")
+
+
+def test_a_part_of_an_older_version_is_written_again(tmp_path):
+    source = make_folder(tmp_path / "in", 3)
+    assert run_killed(source, tmp_path / "x.lmdb", "lmdb._verify", 1) == -signal.SIGKILL
+    with lmdb.open(str(tmp_path / "x.lmdb.part"), max_dbs=1) as env:
+        table = env.open_db(lmdb_module._RECORDS)
+        with env.begin(db=table, write=True) as txn:
+            old = {key: json.loads(record) for key, record in txn.cursor()}
+            for key, record in old.items():
+                txn.put(key, json.dumps({"source": record["source"], "shape": record["shape"]}).encode())
+    assert write_lmdb(source, tmp_path / "x.lmdb").kept == 0
+
+
+def test_raw_pixels_that_cannot_fit_are_refused_before_anything_is_written(tmp_path, monkeypatch):
+    source = make_folder(tmp_path / "in", 3)  # 3251 bytes with the header: a page each
+    cv2.imwrite(str(source / "gray.png"), noise(67, 71))  # 4789 bytes: two
+    cv2.imwrite(str(source / "gray16.png"), noise(67, 71, dtype=np.uint16))  # 9546: three
+    cv2.imwrite(str(source / "alpha.png"), noise(67, 71, 4))  # 19060: five
+    cv2.imwrite(str(source / "photo.jpg"), noise(67, 71, 3))  # 14303: four
+    needed = 4096 * (3 + 2 + 3 + 5 + 4)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(lmdb_module.shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+    database = tmp_path / "new" / "x.lmdb"
+    says = f"{database} takes {needed / 1e6:.0f} MB as raw pixels, {(needed - 1) / 1e6:.0f} MB are free in"
+    refused(source, database, says, str(tmp_path), "--codec png", codec="raw")
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setattr(lmdb_module.shutil, "disk_usage", lambda path: usage._replace(free=needed))
+    assert write_lmdb(source, database, "raw").count == 7
+    # what an interrupted run has written already is not needed again
+    assert run_killed(source, tmp_path / "y.lmdb", "lmdb._verify", 1, "raw") == -signal.SIGKILL
+    monkeypatch.setattr(lmdb_module.shutil, "disk_usage", lambda path: usage._replace(free=4096))
+    assert write_lmdb(source, tmp_path / "y.lmdb", "raw").kept == 7
+    assert write_lmdb(source, tmp_path / "z.lmdb", "png").count == 7
+
+
+@both_codecs
+def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path, monkeypatch, codec):
     source = make_folder(tmp_path / "in", 3)
     commit = lmdb_module._commit
 
@@ -213,12 +291,31 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path, monkeypatch):
             "No space left on device",
             "MB are free",
             "x.lmdb.part",
+            codec=codec,
         )
     assert not (tmp_path / "x.lmdb").exists()
-    assert write_lmdb(source, tmp_path / "x.lmdb").count == 3
+    assert write_lmdb(source, tmp_path / "x.lmdb", codec).count == 3
 
 
-def test_a_value_that_does_not_read_back_is_written_again(tmp_path, monkeypatch):
+def flipped_once_stored(env, action):
+    """In place of `_commit`: the second value loses a bit on its way to the disk."""
+    with env.begin(write=True) as txn:
+        action(txn)
+        if action.__name__ == "store" and (value := txn.get(b"0001")):
+            txn.put(b"0001", value[:-9] + bytes([value[-9] ^ 1]) + value[-8:])
+
+
+@both_codecs
+def test_a_single_wrong_bit_is_noticed_and_mended(tmp_path, monkeypatch, codec):
+    source = make_folder(tmp_path / "in", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(lmdb_module, "_commit", flipped_once_stored)
+        refused(source, tmp_path / "x.lmdb", "0001 did not read back", codec=codec)
+    assert not (tmp_path / "x.lmdb").exists()
+    assert write_lmdb(source, tmp_path / "x.lmdb", codec).kept == 2
+
+
+def test_a_value_that_does_not_decode_is_written_again(tmp_path, monkeypatch):
     source = make_folder(tmp_path / "in", 3)
     encode = cv2.imencode
     with monkeypatch.context() as patch:
@@ -236,7 +333,8 @@ def refused(source, database, *says, **options):
     return message
 
 
-def test_broken_images_are_named_and_mending_them_is_quick(tmp_path):
+@both_codecs
+def test_broken_images_are_named_and_mending_them_is_quick(tmp_path, codec):
     source = make_folder(tmp_path / "in", 20)
     database = tmp_path / "x.lmdb"
     whole = {}
@@ -244,14 +342,16 @@ def test_broken_images_are_named_and_mending_them_is_quick(tmp_path):
         path = source / f"{i:04d}.png"
         whole[path] = path.read_bytes()
         path.write_bytes([b"", b"no image", whole[path][:-9], whole[path][:200]][i % 4])
-    message = refused(source, database, "7 of 20", "0000.png (empty)", "0001.png (not an image", "and 2 more")
+    says = "7 of 20", "0000.png (empty)", "0001.png (not an image", "and 2 more"
+    message = refused(source, database, *says, codec=codec)
     assert "0002.png (truncated" in message and "0003.png (truncated" in message and "0005.png" not in message
     assert not database.exists()
     for path, data in whole.items():
         path.write_bytes(data)
-    assert write_lmdb(source, database)[::2] == (20, 13)
+    assert write_lmdb(source, database, codec)[::2] == (20, 13)
 
 
+@both_codecs
 @pytest.mark.parametrize(
     "name, data, says",
     [
@@ -261,10 +361,10 @@ def test_broken_images_are_named_and_mending_them_is_quick(tmp_path):
         ("float.tif", lambda: cv2.imencode(".tif", noise(4, 4).astype(np.float32))[1].tobytes(), "float32"),
     ],
 )
-def test_each_kind_of_broken_image(tmp_path, name, data, says):
+def test_each_kind_of_broken_image(tmp_path, name, data, says, codec):
     source = make_folder(tmp_path / "in", 1)
     (source / name).write_bytes(data())
-    refused(source, tmp_path / "x.lmdb", "1 of 2", str(source / name), says)
+    refused(source, tmp_path / "x.lmdb", "1 of 2", str(source / name), says, codec=codec)
 
 
 def _flip(data):
@@ -285,7 +385,7 @@ def test_mistakes_are_refused_before_anything_is_written(tmp_path):
     refused(source, tmp_path / "x.mdb", "output", "x.mdb must end in .lmdb")
     refused(source, source / "x.lmdb", "output", "lies in the input folder")
     refused(source, database, "workers: 0", workers=0)
-    refused(source, database, "codec: 'raw'", codec="raw")
+    refused(source, database, "codec: 'webp'", "png or raw", codec="webp")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file.png", "in"]
 
     (source / "Thumbs.db").write_bytes(b"x")
@@ -313,6 +413,36 @@ def test_names_that_basicsr_could_not_read_back(tmp_path, names, says):
         (source / "x.png").rename(source / name)
     refused(source, tmp_path / "x.lmdb", "rename", says)
     assert not (tmp_path / "x.lmdb.part").exists()
+
+
+def read_all(database, count, unfinished):
+    """In another process: read as soon as the database is there."""
+    while True:
+        try:
+            assert check_dataset("datasets:train", block(database)) == count
+        except UserError as error:
+            assert "does not exist" in str(error) or "is unfinished" in str(error), error
+            if "is unfinished" in str(error):
+                unfinished.set()
+        else:
+            break
+    reader = MappedLmdb(database)
+    for number in range(count):
+        np.testing.assert_array_equal(decode(reader.get(f"{number:04d}")), noise(37, 29, 3, seed=number))
+
+
+@both_codecs
+def test_another_process_never_meets_half_a_database(tmp_path, codec, monkeypatch):
+    source = make_folder(tmp_path / "in", 30)
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["ir_plugins.data.lmdb"])
+    unfinished, verify = server.Event(), lmdb_module._verify
+    monkeypatch.setattr(lmdb_module, "_verify", lambda *args: [unfinished.wait(60), *verify(*args)][1:])
+    child = server.Process(target=read_all, args=(tmp_path / "x.lmdb", 30, unfinished))
+    child.start()
+    write_lmdb(source, tmp_path / "x.lmdb", codec)
+    child.join(60)
+    assert unfinished.is_set() and child.exitcode == 0
 
 
 def test_an_existing_database_is_left_alone(tmp_path):
