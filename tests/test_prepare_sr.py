@@ -280,6 +280,7 @@ def test_outputs_are_not_mixed(capsys):
     assert tree("o") == before
 
     os.makedirs("p/DF2K_HR_sub")
+    shutil.copy("DIV2K/0001.png", "p/DF2K_HR_sub")
     assert "p/DF2K_HR_sub was not made here" in refused(capsys, "--input", "DIV2K", "--output", "p", *SMALL)
     assert json.loads(Path("o/DF2K_prepare.jsonl").read_text().split("\n")[1])["settings"]["step"] == 24
 

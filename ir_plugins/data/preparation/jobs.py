@@ -1,4 +1,4 @@
-"""Make pictures out of files: in threads, journalled, so that a killed run goes on, and looked at afterwards."""
+"""Make pictures out of files, in threads; a journal lets a killed run go on, and a look verifies them."""
 
 import hashlib
 import json
@@ -26,14 +26,14 @@ class Output(NamedTuple):
 class Job(NamedTuple):
     """Files that go together and what becomes of them; the journal knows a job by its name.
 
-    make: takes what the sources hold and gives pixels (H, W[, C]) or the bytes of the file for each output, in
-    their order; raises Broken before it gives the first.
+    make: takes what the sources hold and gives pixels (H, W[, C]) or the bytes of the file for each output,
+    in their order; raises Broken before it gives the first.  None: the sources are the outputs, in place.
     """
 
     name: str
     sources: tuple[Path, ...]
     outputs: list[Output]
-    make: Callable[[list[bytes]], Iterable[np.ndarray | bytes]]
+    make: Callable[[list[bytes]], Iterable[np.ndarray | bytes]] | None
 
 
 class Journal:
@@ -71,7 +71,7 @@ def refuse_foreign(
     settings: dict[str, Any], journal: Journal, jobs: Iterable[Job], folders: Iterable[Path]
 ) -> None:
     """Raise UserError where the folders hold what these jobs and settings do not make."""
-    there = [str(folder) for folder in folders if folder.exists()]
+    there = [str(folder) for folder in folders if folder.exists() and files_in(folder, recursive=True)]
     if journal.settings is None and there:
         raise UserError(f"--output: {listed(there)} was not made here; delete it or take another --output")
     if journal.settings is not None and journal.settings != settings:
@@ -104,7 +104,7 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
         for content in contents:
             digest.update(content)
         done = journal.images.get(job.name) == digest.hexdigest()
-        if done and all(output.file.exists() for output in job.outputs):
+        if job.make is None or (done and all(output.file.exists() for output in job.outputs)):
             return digest.hexdigest()
         try:
             made = job.make(contents)
@@ -136,7 +136,7 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
 def _write(file: Path, pixels: np.ndarray | bytes) -> None:
     """Write a file, as PNG unless it is bytes already, that is there wholly or not at all."""
     part = file.with_name(f".{file.name}.part")
-    if isinstance(pixels, np.ndarray):
+    if not isinstance(pixels, bytes):
         pixels = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
     part.write_bytes(pixels)
     os.replace(part, file)
@@ -177,7 +177,8 @@ def pack(
             write_lmdb(folder, database, codec=codec, workers=workers)
         elif journal.databases.get(_key(folder, journal)) != content:
             raise UserError(
-                f"{database} holds other images than {folder} now, or in another codec; delete it and run again"
+                f"{database} holds other images than {folder} now, or in another codec; delete it and run "
+                "again"
             )
 
 
