@@ -142,7 +142,7 @@ def _report(output: Path, plan: Plan) -> list[str]:
         lines.append(f"{count.where}: {count.found} pictures or pairs of --source{same}")
         if count.published not in (None, count.found):
             lines.append(
-                f"warning: {count.where}: {count.found}, where the published set has {count.published}; copies "
-                "of a set differ, and so do results"
+                f"warning: {count.where}: {count.found}, where the published set has {count.published}; "
+                "copies of a set differ, and so do results"
             )
     return lines + [f"note: {note}" for note in plan.notes]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .cuts import Centre, Grid
+from .distributions import RAIN100, SIDD, dense_haze, dpdd, gopro, pairs, raindrop, weather
 from .parts import Pictures
 from .sources import Layout
 from .special import Blocks, Boxes, Pairs
@@ -23,13 +24,8 @@ class Preset:
     sr: str = ""
 
 
-def _pairs(*places: str, input: str = "input", target: str = "target") -> tuple[Layout, ...]:
-    """Pairs of equal name in two folders, in any of these places."""
-    return tuple(Layout({"input": f"{place}{input}/*", "target": f"{place}{target}/*"}) for place in places)
-
-
 def _test_pairs(name: str, about: str, published: int, *more: Layout) -> Preset:
-    layouts = (*more, *_pairs("", f"{name}/", f"test/{name}/"))
+    layouts = (*more, *pairs("", f"{name}/", f"test/{name}/"))
     return Preset(about, (Pictures("", layouts, published),))
 
 
@@ -41,78 +37,16 @@ def _whole(about: str, published: int, *places: str, sr: str = "") -> Preset:
     return Preset(about, (Pictures("", layouts, published),), sr)
 
 
-_RAIN100 = (
-    Layout({"input": "rain/rain-*", "target": "norain/norain-*"}),
-    Layout({"input": "rain/*", "target": "norain/*"}),
-    Layout({"input": "rain-*", "target": "norain-*"}),
-)
-
-
-def _gopro(split: str) -> tuple[Layout, ...]:
-    scenes = Layout({"input": f"{split}/*/blur/*", "target": f"{split}/*/sharp/*"})
-    return (scenes, *_pairs(f"{split}/", f"{split}/GoPro/", f"GoPro/{split}/"))
-
-
 def _realblur(letter: str) -> Preset:
     name = f"RealBlur_{letter}"
     scenes = tuple(
         Layout(
             {"input": f"{place}*/blur/blur_*", "target": f"{place}*/gt/gt_*"},
-            spare=True,
             list_file=f"{name}_test_list.txt",
         )
         for place in (f"RealBlur-{letter}_<any>/", "")
     )
     return _test_pairs(name, f"real motion blur, test ({'JPEG' if letter == 'J' else 'raw'})", 980, *scenes)
-
-
-_SIDD = tuple(
-    Layout({"input": f"{place}*NOISY*", "target": f"{place}*GT*"}, named_after_input=True)
-    for place in ("Data/<any>/", "<any>/", "")
-)
-
-
-def _dpdd(split: str) -> tuple[Layout, ...]:
-    authors = {view: f"{split}_{view[-1].lower()}/source/*" for view in ("inputL", "inputR", "inputC")}
-    layouts = [authors | {"target": f"{split}_c/target/*"}]
-    for place in (f"{split}/", f"{split}/DPDD/", f"DPDD/{split}/"):
-        layouts.append({role: f"{place}{role}/*" for role in ("inputL", "inputR", "inputC", "target")})
-    # the authors number every photograph, so the sharp one has another name than the blurred
-    return tuple(Layout(layout, by_order=True) for layout in layouts)
-
-
-def _raindrop(*splits: str) -> tuple[Layout, ...]:
-    return tuple(
-        Layout({"input": f"{split}/{rain}", "target": f"{split}/{gt}"})
-        for split in splits
-        for rain, gt in (("data/*_rain", "gt/*_clean"), ("input/*", "target/*"), ("input/*", "gt/*"))
-    )
-
-
-def _dense_haze(split: str, numbers: range) -> tuple[Layout, ...]:
-    return (
-        *_pairs(f"{split}_dense/", f"{split}/", target="gt"),
-        *_pairs(f"{split}/"),
-        Layout({"input": "hazy/*_hazy", "target": "GT/*_GT"}, numbers=numbers),
-        Layout({"input": "*_hazy", "target": "*_GT"}, numbers=numbers),
-    )
-
-
-def _weather(*places: str) -> tuple[Layout, ...]:
-    return tuple(
-        layout
-        for place in places
-        for layout in (
-            *_pairs(f"{place}/"),
-            # fifteen rains of each Outdoor-Rain picture: im_0001_s80_a04 belongs to im_0001
-            *(
-                Layout({"input": f"{place}/{rain}/*_s<any>_a<any>", "target": f"{place}/gt/*"}, True)
-                for rain in ("input", "in")
-            ),
-            *_pairs(f"{place}/", target="gt"),
-            *_pairs(f"{place}/", input="synthetic", target="gt"),
-        )
-    )
 
 
 PRESETS: dict[str, Preset] = {
@@ -155,7 +89,7 @@ PRESETS: dict[str, Preset] = {
     "SIDD": Preset(
         "real noise: training crops of 512, validation blocks of 256",
         (
-            Pictures("train", _SIDD, 320, Grid(512, 384), optional=True),
+            Pictures("train", SIDD, 320, Grid(512, 384), optional=True),
             Blocks(
                 "val",
                 {"input": "ValidationNoisyBlocksSrgb.mat", "target": "ValidationGtBlocksSrgb.mat"},
@@ -167,11 +101,11 @@ PRESETS: dict[str, Preset] = {
     "DND": Preset("real noise, test without ground truth: 20 boxes of each picture", (Boxes("input", 1000),)),
     # rain
     "Rain13K": Preset(
-        "rain, training", (Pictures("", _pairs("", "Rain13K/", "train/Rain13K/", "train/"), 13712),)
+        "rain, training", (Pictures("", pairs("", "Rain13K/", "train/Rain13K/", "train/"), 13712),)
     ),
     "Test100": _test_pairs("Test100", "rain, test", 100),
-    "Rain100H": _test_pairs("Rain100H", "heavy rain, test", 100, *_RAIN100),
-    "Rain100L": _test_pairs("Rain100L", "light rain, test", 100, *_RAIN100),
+    "Rain100H": _test_pairs("Rain100H", "heavy rain, test", 100, *RAIN100),
+    "Rain100L": _test_pairs("Rain100L", "light rain, test", 100, *RAIN100),
     "Test1200": _test_pairs("Test1200", "rain, test", 1200),
     "Test2800": _test_pairs("Test2800", "rain, test", 2800),
     "SPAD": Preset(
@@ -185,9 +119,9 @@ PRESETS: dict[str, Preset] = {
     "GoPro": Preset(
         "motion blur: training crops of 512, centres of 256 for validation, whole test pictures",
         (
-            Pictures("train", _gopro("train"), 2103, Grid(512, 256)),
-            Pictures("val", _gopro("test"), 1111, Centre(256)),
-            Pictures("test", _gopro("test"), 1111),
+            Pictures("train", gopro("train"), 2103, Grid(512, 256)),
+            Pictures("val", gopro("test"), 1111, Centre(256)),
+            Pictures("test", gopro("test"), 1111),
         ),
     ),
     "HIDE": _test_pairs(
@@ -202,26 +136,26 @@ PRESETS: dict[str, Preset] = {
     "DPDD": Preset(
         "defocus, dual pixel, 16 bits: the sharper crops of 512, centres of 256, test indoor and outdoor",
         (
-            Pictures("train", _dpdd("train"), 350, Grid(512, 204, drop=0.3), bits=16, optional=True),
-            Pictures("val", _dpdd("val"), 74, Centre(256), bits=16, optional=True),
-            Pictures("test", _dpdd("test"), 76, bits=16, labels=("indoor", "outdoor"), optional=True),
+            Pictures("train", dpdd("train"), 350, Grid(512, 204, drop=0.3), bits=16, optional=True),
+            Pictures("val", dpdd("val"), 74, Centre(256), bits=16, optional=True),
+            Pictures("test", dpdd("test"), 76, bits=16, labels=("indoor", "outdoor"), optional=True),
         ),
     ),
     # drops, haze, weather
     "Raindrop": Preset(
         "drops on a pane (AGAN-Data)",
         (
-            Pictures("train", _raindrop("train"), 861),
-            Pictures("test_a", _raindrop("test_a"), 58),
-            Pictures("test_b", _raindrop("test_b"), 249, optional=True),
+            Pictures("train", raindrop("train"), 861),
+            Pictures("test_a", raindrop("test_a"), 58),
+            Pictures("test_b", raindrop("test_b"), 249, optional=True),
         ),
     ),
     "Dense-Haze": Preset(
         "dense haze",
         (
-            Pictures("train", _dense_haze("train", range(1, 46)), 45),
-            Pictures("valid", _dense_haze("valid", range(46, 51)), 5),
-            Pictures("test", _dense_haze("test", range(51, 56)), 5, optional=True),
+            Pictures("train", dense_haze("train", range(1, 46)), 45),
+            Pictures("valid", dense_haze("valid", range(46, 51)), 5),
+            Pictures("test", dense_haze("test", range(51, 56)), 5, optional=True),
         ),
     ),
     "AllWeather": Preset(
@@ -233,19 +167,18 @@ PRESETS: dict[str, Preset] = {
                     *(
                         Layout(
                             {"input": f"{place}input/*", "target": f"{place}gt/*"},
-                            spare=True,
                             list_file="allweather.txt",
                         )
                         for place in ("", "allweather/", "train/")
                     ),
-                    *_pairs("", "train/"),
+                    *pairs("", "train/"),
                 ),
                 18069,
                 optional=True,
             ),
-            Pictures("Test1", _weather("Test1"), 750, optional=True),
-            Pictures("Snow100K-L", _weather("Snow100K-L"), 16801, optional=True),
-            Pictures("RainDrop", (*_weather("RainDrop"), *_raindrop("test_a")), 58, optional=True),
+            Pictures("Test1", weather("Test1"), 750, optional=True),
+            Pictures("Snow100K-L", weather("Snow100K-L"), 16801, optional=True),
+            Pictures("RainDrop", (*weather("RainDrop"), *raindrop("test_a")), 58, optional=True),
         ),
     ),
 }

@@ -47,18 +47,19 @@ class Group(NamedTuple):
 
 @dataclass
 class Source:
-    """A folder named with --source.
-
-    A folder that holds nothing but another one stands for that: archives often add one.
-    """
+    """A folder named with --source."""
 
     root: Path
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def opened(self) -> list["Source"]:
+        """The source and, where it holds nothing but a folder, that one, and so on: archives add some."""
+        chain = [self]
         for _ in range(3):
-            inside = [path for path in self.root.iterdir() if not path.name.startswith(".")]
+            inside = [path for path in chain[-1].root.iterdir() if not path.name.startswith(".")]
             if len(inside) == 1 and inside[0].is_dir():
-                self.root = inside[0]
+                chain.append(Source(inside[0]))
+        return chain
 
     @cached_property
     def all_files(self) -> list[Path]:
@@ -200,7 +201,7 @@ def first_match(
 
     named: layouts begin with the name of the source's own folder.
     """
-    for source in sources:
+    for source in [inner for outer in sources for inner in outer.opened]:
         prefix = f"{source.root.resolve().name}/" if named else ""
         for layout in layouts:
             if (groups := matches(source, layout, prefix)) is not None:

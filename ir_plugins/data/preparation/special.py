@@ -137,9 +137,9 @@ class Boxes:
 
 def _h5py() -> Any:
     try:
-        import h5py
+        import h5py  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise UserError("DND comes in HDF5 files; pip install h5py") from None
+        raise UserError("--source: DND comes in HDF5 files, which need h5py: pip install h5py") from None
     return h5py
 
 
@@ -183,7 +183,8 @@ class Pairs:
         return [f"{self.name}, of lines such as /rain/1.png /gt/1.png, and the folders it names"]
 
     def plan(self, sources: Sequence[Source], output: Path, workers: int | None) -> Plan | None:
-        file = next((file for source in sources if (file := source.root / self.name).is_file()), None)
+        roots = [inner.root for outer in sources for inner in outer.opened]
+        file = next((root / self.name for root in roots if (root / self.name).is_file()), None)
         if file is None:
             return None
         rows = table(file)
