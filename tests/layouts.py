@@ -97,6 +97,8 @@ def write_layout(preset: str, folder: Path, size: tuple[int, int] = (37, 41)) ->
         numbers = [f"{n:02d}" for n in (1, 45, 46, 50, 51, 55)]
         both(folder, [f"hazy/{n}_hazy.png" for n in numbers], [f"GT/{n}_GT.png" for n in numbers], size)
     elif preset == "AllWeather":
+        (folder / "allweather.txt").write_text("/input/0_rain.png\n/input/im_1.jpg")
+        pictures(folder / "allweather", ["input/not_listed.png", "gt/not_listed.png"], size)
         both(
             folder / "allweather",
             ["input/0_rain.png", "input/im_1.jpg"],

@@ -306,17 +306,18 @@ def cmyk(file):
         ),
         ("2.png", lambda file: cv2.imwrite(str(file), picture("x", (36, 41))), "(36x41 and 37x41)"),
         ("1.jpg", cmyk, "1.jpg (is CMYK: convert it to RGB)"),
-        ("2.png", lambda file: (file.unlink(), file.symlink_to(file.name)), "2.png (too many levels"),
+        (
+            "2.png",
+            lambda file: (file.unlink(), file.symlink_to(file.name)),
+            "(too many levels of symbolic links)",
+        ),
     ],
 )
 def test_pictures_that_will_not_do(workplace, capsys, name, spoil, says):
     (source,) = write_layout("Rain13K", Path("s"), SIZE)
     spoil(source / "input" / name)
     said = refused(capsys, "Rain13K", "--source", source)
-    # a link to itself is no file, so its counterpart is alone
-    assert says in said or "have no counterpart" in said
-    assert says in said or "symlink_to" in str(spoil.__code__.co_names)
-    assert said.count("\n") == 1 and not Path("datasets").exists()
+    assert says in said and said.count("\n") == 1 and not Path("datasets").exists()
 
 
 def test_8_bits_are_refused_for_dual_pixels(workplace, capsys):

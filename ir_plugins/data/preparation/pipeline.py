@@ -34,7 +34,8 @@ def prepare(
     preset = PRESETS[name]
     sources = [Source(existing_folder(folder, "--source")) for folder in folders]
     plan = _plan(name, preset, sources, output, workers)
-    plan.jobs = [_settled(job, plan.folders) for job in plan.jobs]
+    resolved = {folder.resolve(): folder for folder in plan.folders}
+    plan.jobs = [_settled(job, resolved) for job in plan.jobs]
     to_fill = [folder for folder in plan.folders if any(_fills(job, folder) for job in plan.jobs if job.make)]
     if lmdb:
         _refuse_lmdb(name, plan)
@@ -86,8 +87,8 @@ def _fills(job: Job, folder: Path) -> bool:
     return any(folder in output.file.parents for output in job.outputs)
 
 
-def _settled(job: Job, folders: Sequence[Path]) -> Job:
-    """The job, with nothing to make if its sources are its outputs.
+def _settled(job: Job, folders: dict[Path, Path]) -> Job:
+    """The job, with nothing to make if its sources are its outputs; folders: by resolved path.
 
     Raises UserError where a source lies among what is written: its folder would not be of one kind.
     """
@@ -96,13 +97,12 @@ def _settled(job: Job, folders: Sequence[Path]) -> Job:
     if len(outputs) == len(job.sources) and all(b.exists() and os.path.samefile(a, b) for a, b in pairs):
         # a text in its place is there to be mended
         return job if not job.outputs[0].height else job._replace(make=None)
-    for folder in folders:
-        for source in job.sources:
-            if folder.resolve() in source.resolve().parents:
-                raise UserError(
-                    f"--output: {source} lies in {folder}, which is to be written; move the source away or "
-                    "take another --output"
-                )
+    for source in job.sources:
+        if inside := [folders[parent] for parent in source.resolve().parents if parent in folders]:
+            raise UserError(
+                f"--output: {source} lies in {inside[0]}, which is to be written; move the source away or "
+                "take another --output"
+            )
     return job
 
 

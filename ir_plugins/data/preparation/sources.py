@@ -98,7 +98,7 @@ def matches(source: Source, layout: Layout, prefix: str = "") -> list[Group] | N
         roles.append([("-".join(m.groups()), path) for m, path in matched])
     spare = layout.spare or layout.named_after_input
     if layout.list_file and (file := _list_file(source.root, layout.list_file)):
-        spare, roles[0] = True, _listed(source.root, file, roles[0])
+        spare, roles[0] = True, _listed(source, file, roles[0])
     if layout.numbers:
         wanted = [(key, path) for key, path in roles[0] if key.isdecimal() and int(key) in layout.numbers]
         spare, roles = True, [wanted, *roles[1:]]
@@ -166,22 +166,29 @@ def _list_file(root: Path, name: str) -> Path | None:
     return next((file for file in (root / name, root.parent / name) if file.is_file()), None)
 
 
-def _listed(root: Path, file: Path, entries: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Those pictures that a list names, in any of its columns."""
-    words = [word for _, columns in table(file) for word in columns]
-    located = {word: _located(root, word) for word in words}
-    if missing := [word for word, path in located.items() if path is None]:
+def _listed(source: Source, file: Path, entries: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Those pictures that a list names, in any of its columns, by the path from wherever it counts."""
+    endings: dict[tuple[str, ...], set[Path]] = {}
+    for _, path in source.files:
+        parts = path.relative_to(source.root).parts
+        for first in range(len(parts)):
+            endings.setdefault(parts[first:], set()).add(path)
+
+    def located(word: str) -> set[Path]:
+        parts = tuple(part for part in word.split("/") if part not in ("", "."))
+        # two parts at least: blur_1.png alone may be of any scene
+        tails = [parts[first:] for first in range(max(1, len(parts) - 1))]
+        return next((endings[tail] for tail in tails if tail in endings), set())
+
+    inputs = {path for _, path in entries}
+    found = {word: located(word) for _, columns in table(file) for word in columns}
+    if unclear := [word for word, paths in found.items() if not paths or len(paths & inputs) > 1]:
         raise UserError(
-            f"--source: {file} names {len(missing)} files that are not below {root}: {listed(missing)}"
+            f"--source: {file} names {len(unclear)} files that are not below {source.root}, or there more "
+            f"than once: {listed(unclear)}"
         )
-    wanted = set(located.values())
+    wanted = set().union(*found.values())
     return [(key, path) for key, path in entries if path in wanted]
-
-
-def _located(root: Path, word: str) -> Path | None:
-    """The file a list means: it may count the path from further up than `root`."""
-    parts = [part for part in word.split("/") if part not in ("", ".")]
-    return next((file for i in range(len(parts)) if (file := root.joinpath(*parts[i:])).is_file()), None)
 
 
 def table(file: Path) -> list[tuple[int, list[str]]]:
