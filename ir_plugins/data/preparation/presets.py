@@ -25,7 +25,7 @@ class Preset:
 
 
 def _test_pairs(name: str, about: str, published: int, *more: Layout) -> Preset:
-    layouts = (*more, *pairs("", f"{name}/", f"test/{name}/"))
+    layouts = (*more, *pairs("", f"{name}/", f"test/{name}/"), *pairs("", input="lq", target="gt"))
     return Preset(about, (Pictures("", layouts, published),))
 
 

@@ -54,7 +54,7 @@ class Source:
     @cached_property
     def opened(self) -> list["Source"]:
         """The source and, where it holds nothing but a folder, that one, and so on: archives add some."""
-        chain = [self]
+        chain: list[Source] = [self]
         for _ in range(3):
             inside = [path for path in chain[-1].root.iterdir() if not path.name.startswith(".")]
             if len(inside) == 1 and inside[0].is_dir():

@@ -70,7 +70,7 @@ def test_a_list_chooses_and_is_checked(workplace):
     Path("s/chosen.txt").write_text("/input/1.png /target/1.png\n")
     assert [name for name, *_ in found("s", layout)] == ["1"]
     Path("s/chosen.txt").write_text("input/2.png\ninput/7.png")
-    with pytest.raises(UserError, match=r"names 1 files that are not below s: input/7\.png"):
+    with pytest.raises(UserError, match=r"names 1 files that are not below s, .*: input/7\.png"):
         found("s", layout)
     Path("s/chosen.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not a text in UTF-8"):
