@@ -29,7 +29,8 @@ setup(
     ],
     extras_require={
         "metrics": ["lpips", "DISTS_pytorch"],
-        "dev": ["pytest", "ruff", "jsonschema", "onnx", "onnxscript", "onnxruntime"],
+        "dev": ["pytest", "ruff", "jsonschema", "onnx", "onnxscript", "onnxruntime", "h5py"],
+        "dnd": ["h5py"],  # prepare_data.py DND
         "lint": ["pyright[nodejs]"],
     },
     entry_points={"console_scripts": ["basicsr = ir_plugins.cli:main"]},

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from ir_plugins.data.files import Broken, Look, alone, existing_folder, in_threads, listed, look_at_file
 from ir_plugins.data.lmdb import image_keys
-from ir_plugins.data.subimages import Crop, Journal, Picture, lay_out, make, pack, refuse_foreign, verify
+from ir_plugins.data.preparation.jobs import Job, Journal, make, pack, refuse_foreign, verify
+from ir_plugins.data.subimages import Crop, cutting, lay_out
 from ir_plugins.errors import UserError
 
 
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--step", type=int, default=240, metavar="N", help="from crop to crop in HR pixels, 240 by default")
     add("--thresh_size", type=int, default=0, metavar="N", help="drop rests of up to N pixels, 0 by default")
     add("--lmdb", action="store_true", help="also pack each folder into an LMDB beside it")
+    add("--codec", default="png", choices=["png", "raw"], help="of the LMDBs, png by default")
     add("--workers", type=int, metavar="N", help="threads, one per core by default")
     return parser
 
@@ -70,21 +72,21 @@ def prepare(args: argparse.Namespace) -> None:
     else:
         names = {1: f"{args.name}_HR_sub"} | {s: f"{args.name}_LR_bicubic_X{s}_sub" for s in args.scales}
     folders = {scale: output / name for scale, name in names.items()}
-    pictures = _plan(args, modulus, output)
+    jobs, crops = _plan(args, modulus, output, folders)
     keys = ("scales", "whole") if args.whole else ("scales", "whole", "crop_size", "step", "thresh_size")
     settings = {key: getattr(args, key) for key in keys}
     journal = Journal(output / f"{args.name}_prepare.jsonl")
-    refuse_foreign(settings, journal, pictures, folders)
+    refuse_foreign(settings, journal, jobs, folders.values())
 
     output.mkdir(parents=True, exist_ok=True)
     with alone(journal.path, f"--output: another process is writing to {output}; wait for it"):
         if journal.settings is None:
             journal.add(settings=settings)
-        make(pictures, folders, journal, args.workers)
-        verify(pictures, folders, args.workers)
+        make(jobs, journal, args.workers, option="--input")
+        verify(jobs, args.workers)
         if args.lmdb:
-            pack(pictures, folders, journal, args.workers)
-    _report(args, pictures, folders)
+            pack(jobs, folders.values(), journal, args.workers, args.codec)
+    _report(args, len(jobs), crops, folders)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -107,7 +109,9 @@ def _check(args: argparse.Namespace) -> int:
     return modulus
 
 
-def _plan(args: argparse.Namespace, modulus: int, output: Path) -> list[Picture]:
+def _plan(
+    args: argparse.Namespace, modulus: int, output: Path, folders: dict[int, Path]
+) -> tuple[list[Job], list[Crop]]:
     """Look at every input image and lay out its crops, in the order of the names.  Raises UserError."""
     paths: dict[str, Path] = {}
     for folder in args.input:
@@ -132,7 +136,7 @@ def _plan(args: argparse.Namespace, modulus: int, output: Path) -> list[Picture]
     looks = list(in_threads(look, paths.values(), desc="looking", workers=args.workers))
     if faults := [fault for fault in looks if isinstance(fault, str)]:
         raise UserError(f"--input: {len(faults)} of {len(looks)} images will not do: {listed(faults)}")
-    pictures = []
+    jobs, all_crops = [], []
     for (stem, path), seen in zip(paths.items(), (x for x in looks if isinstance(x, Look)), strict=True):
         h, w = seen.height // modulus * modulus, seen.width // modulus * modulus
         if args.whole:
@@ -141,14 +145,14 @@ def _plan(args: argparse.Namespace, modulus: int, output: Path) -> list[Picture]
             crops = lay_out(
                 stem, h, w, crop_size=args.crop_size, step=args.step, thresh_size=args.thresh_size
             )
-        pictures.append(Picture(stem, path, h, w, crops))
-    return pictures
+        jobs.append(cutting(stem, path, h, w, crops, folders))
+        all_crops += crops
+    return jobs, all_crops
 
 
-def _report(args: argparse.Namespace, pictures: list[Picture], folders: dict[int, Path]) -> None:
+def _report(args: argparse.Namespace, images: int, crops: list[Crop], folders: dict[int, Path]) -> None:
     """Say what was made and what to put into the option file."""
-    crops = [crop for picture in pictures for crop in picture.crops]
-    kind = "images" if args.whole else f"crops of {len(pictures)} images"
+    kind = "images" if args.whole else f"crops of {images} images"
     print(f"{folders[1].parent}: {len(crops)} {kind} in each of {len(folders)} folders")
     small = [min(crop.height, crop.width) for crop in crops if min(crop.height, crop.width) < args.crop_size]
     if small and not args.whole:

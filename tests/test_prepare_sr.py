@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ir_plugins.data import subimages
 from ir_plugins.data.checks import check_dataset
+from ir_plugins.data.preparation import jobs
 from ir_plugins.data.resize import imresize
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
@@ -131,7 +131,7 @@ def test_small_images_and_thresh_size(capsys):
 def test_an_interrupted_run_goes_on(monkeypatch, capsys):
     arguments = ("--input", "DIV2K", "Flickr2K", "--lmdb", *SMALL, "--workers", 1)
     assert run(*arguments, "--output", "undisturbed") == 0
-    write, written = subimages._write, []
+    write, written = jobs._write, []
 
     def until(number):
         def interrupted(file, pixels):
@@ -143,13 +143,13 @@ def test_an_interrupted_run_goes_on(monkeypatch, capsys):
 
         return interrupted
 
-    monkeypatch.setattr(subimages, "_write", until(70))  # 24 make 000001, 48 more 0001
+    monkeypatch.setattr(jobs, "_write", until(70))  # 24 make 000001, 48 more 0001
     assert run(*arguments, "--output", "o") == 130
     assert "the same command goes on" in capsys.readouterr().err
     with open("o/DF2K_prepare.jsonl", "a") as file:
         file.write('{"images": {"0002": "torn')
     written.clear()
-    monkeypatch.setattr(subimages, "_write", until(-1))
+    monkeypatch.setattr(jobs, "_write", until(-1))
     assert run(*arguments, "--output", "o") == 0
     assert {name.partition("_")[0] for name in written} == {"0001", "0002"}
     ours, theirs = tree("o"), tree("undisturbed")
@@ -159,7 +159,7 @@ def test_an_interrupted_run_goes_on(monkeypatch, capsys):
     # killed while packing, and when the LMDB had just appeared
     shutil.rmtree("o/DF2K_HR_sub.lmdb")
     shutil.rmtree("o/DF2K_LR_bicubic_X2_sub.lmdb")
-    pack = subimages.write_lmdb
+    pack = jobs.write_lmdb
 
     def pack_once(*args, **options):
         pack(*args, **options)
@@ -167,7 +167,7 @@ def test_an_interrupted_run_goes_on(monkeypatch, capsys):
 
     written.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(subimages, "write_lmdb", pack_once)
+        patch.setattr(jobs, "write_lmdb", pack_once)
         assert run(*arguments, "--output", "o") == 130
     assert run(*arguments, "--output", "o") == 0 and not written
     ours = tree("o")
@@ -191,14 +191,14 @@ def test_changed_and_deleted_files_are_made_again(monkeypatch, capsys):
     # another image, interrupted halfway, and the old one again
     before, bytes_before = tree("o"), Path("DIV2K/0002.png").read_bytes()
     cv2.imwrite("DIV2K/0002.png", image(96, 48, 7))
-    write = subimages._write
+    write = jobs._write
 
     def write_once(file, pixels):
         write(file, pixels)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(subimages, "_write", write_once)
+        patch.setattr(jobs, "_write", write_once)
         assert run(*arguments) == 130
     assert tree("o") != before
     Path("DIV2K/0002.png").write_bytes(bytes_before)
@@ -280,6 +280,7 @@ def test_outputs_are_not_mixed(capsys):
     assert tree("o") == before
 
     os.makedirs("p/DF2K_HR_sub")
+    shutil.copy("DIV2K/0001.png", "p/DF2K_HR_sub")
     assert "p/DF2K_HR_sub was not made here" in refused(capsys, "--input", "DIV2K", "--output", "p", *SMALL)
     assert json.loads(Path("o/DF2K_prepare.jsonl").read_text().split("\n")[1])["settings"]["step"] == 24
 

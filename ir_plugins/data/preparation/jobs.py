@@ -1,0 +1,187 @@
+"""Make pictures out of files, in threads; a journal lets a killed run go on, and a look verifies them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from ...errors import UserError
+from ..files import Broken, files_in, in_threads, listed, look_at_file
+from ..lmdb import write_lmdb
+
+
+class Output(NamedTuple):
+    """A file to be made and its size in pixels; a height of 0 says that it is a text."""
+
+    file: Path
+    height: int
+    width: int
+
+
+class Job(NamedTuple):
+    """Files that go together and what becomes of them; the journal knows a job by its name.
+
+    make: takes what the sources hold and gives pixels (H, W[, C]) or the bytes of the file for each output,
+    in their order; raises Broken before it gives the first.  None: the sources are the outputs, in place.
+    """
+
+    name: str
+    sources: tuple[Path, ...]
+    outputs: list[Output]
+    make: Callable[[list[bytes]], Iterable[np.ndarray | bytes]] | None
+
+
+class Journal:
+    """What earlier runs have finished, one JSON object a line: settings, then jobs and LMDBs by content."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.settings: dict[str, Any] | None = None
+        self.images: dict[str, str] = {}  # name of a job: digest of its sources
+        self.databases: dict[str, str] = {}  # folder name: digest over all sources
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # what a killed run was about to write, or blank
+            self.settings = entry.get("settings", self.settings)
+            self.images |= entry.get("images", {})
+            self.databases |= entry.get("databases", {})
+
+    def add(self, **entry: Any) -> None:
+        """Append an entry; the line break before it ends what a killed run may have left."""
+        with open(self.path, "a") as file:
+            file.write(f"\n{json.dumps(entry)}\n")
+
+
+def decoded(content: bytes, height: int, width: int, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """The pixels (H, W[, C]) of an image file of at least this size; raises Broken on any other."""
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
+    if pixels is None or pixels.shape[0] < height or pixels.shape[1] < width:
+        raise Broken("damaged")
+    return pixels
+
+
+def refuse_foreign(
+    settings: dict[str, Any], journal: Journal, jobs: Iterable[Job], folders: Iterable[Path]
+) -> None:
+    """Raise UserError where the folders hold what these jobs and settings do not make."""
+    there = [str(folder) for folder in folders if folder.exists() and files_in(folder, recursive=True)]
+    if journal.settings is None and there:
+        raise UserError(f"--output: {listed(there)} was not made here; delete it or take another --output")
+    if journal.settings is not None and journal.settings != settings:
+        changed = [key for key in settings if journal.settings.get(key) != settings[key]]
+        before = ", ".join(f"--{key} {journal.settings.get(key)}" for key in changed)
+        raise UserError(
+            f"--output: {journal.path} says the folders beside it were made with {before}; give the same, "
+            "take another --output, or delete it and them"
+        )
+    expected = {output.file for job in jobs for output in job.outputs}
+    for folder in folders:
+        files = files_in(folder, recursive=True) if folder.exists() else []
+        if extra := sorted(str(file.relative_to(folder)) for file in files if file not in expected):
+            count = f"{len(extra)} of {len(files)}"
+            raise UserError(f"{folder}: {count} files are of other inputs: {listed(extra)}; delete them")
+        database = Path(f"{folder}.lmdb")
+        if database.exists() and _key(folder, journal) not in journal.databases:
+            raise UserError(f"--output: {database} was not made here; delete it or take another --output")
+
+
+def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: str) -> None:
+    """Write every output that is not there yet.
+
+    Raises UserError, beginning with the option that named them, on sources that cannot be decoded.
+    """
+
+    def make_one(job: Job) -> str | None:
+        contents = [path.read_bytes() for path in job.sources]
+        digest = hashlib.blake2b(digest_size=16)
+        for content in contents:
+            digest.update(content)
+        done = journal.images.get(job.name) == digest.hexdigest()
+        if job.make is None or (done and all(output.file.exists() for output in job.outputs)):
+            return digest.hexdigest()
+        try:
+            made = job.make(contents)
+        except Broken:
+            return None
+        if len(job.outputs) > 1:
+            for output in job.outputs:
+                output.file.unlink(missing_ok=True)  # of other sources by this name: never both at once
+        for output, pixels in zip(job.outputs, made, strict=True):
+            _write(output.file, pixels)
+        return digest.hexdigest()
+
+    for folder in sorted({output.file.parent for job in jobs for output in job.outputs}):
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".*.part"):
+            leftover.unlink()
+    damaged = []
+    digests = in_threads(make_one, jobs, desc="writing", workers=workers)
+    for job, digest in zip(jobs, digests, strict=True):
+        if digest is None:
+            damaged.append(" or ".join(map(str, job.sources)))
+        elif journal.images.get(job.name) != digest:
+            journal.images[job.name] = digest
+            journal.add(images={job.name: digest})
+    if damaged:
+        raise UserError(f"{option}: {len(damaged)} images are damaged: {listed(damaged)}; replace them")
+
+
+def _write(file: Path, pixels: np.ndarray | bytes) -> None:
+    """Write a file, as PNG unless it is bytes already, that is there wholly or not at all."""
+    part = file.with_name(f".{file.name}.part")
+    if not isinstance(pixels, bytes):
+        pixels = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    part.write_bytes(pixels)
+    os.replace(part, file)
+
+
+def verify(jobs: Iterable[Job], workers: int | None) -> None:
+    """Compare the size of every written picture with the plan.  Raises UserError."""
+
+    def fault(output: Output) -> str:
+        try:
+            seen = look_at_file(output.file)
+        except Broken as error:
+            return f"{output.file} ({error})"
+        fits = (seen.height, seen.width) == (output.height, output.width)
+        return "" if fits else f"{output.file} ({seen.height}x{seen.width})"
+
+    outputs = [output for job in jobs for output in job.outputs if output.height]
+    if faults := [text for text in in_threads(fault, outputs, desc="verifying", workers=workers) if text]:
+        count = f"{len(faults)} of {len(outputs)}"
+        raise UserError(f"{count} files are not as planned: {listed(faults)}; delete them and run again")
+
+
+def pack(
+    jobs: Iterable[Job], folders: Iterable[Path], journal: Journal, workers: int | None, codec: str = "png"
+) -> None:
+    """Pack every folder into the LMDB beside it, unless that holds the same images.  Raises UserError."""
+    inputs = json.dumps([(job.name, journal.images[job.name]) for job in jobs]).encode()
+    content = hashlib.blake2b(inputs, digest_size=16).hexdigest()
+    if codec != "png":
+        content = f"{codec} {content}"
+    for folder in folders:
+        database = Path(f"{folder}.lmdb")
+        if not database.exists():
+            # said first: a run killed just after the database appears must know it again
+            key = _key(folder, journal)
+            journal.add(databases={key: content})
+            journal.databases[key] = content
+            write_lmdb(folder, database, codec=codec, workers=workers)
+        elif journal.databases.get(_key(folder, journal)) != content:
+            raise UserError(
+                f"{database} holds other images than {folder} now, or in another codec; delete it and run "
+                "again"
+            )
+
+
+def _key(folder: Path, journal: Journal) -> str:
+    """What the journal calls the LMDB of a folder."""
+    return os.path.relpath(folder, journal.path.parent)

@@ -1,0 +1,148 @@
+"""Prepare a set from beginning to end: look at everything, write, verify, count."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import UserError
+from ..files import alone, existing_folder, files_in, listed
+from . import jobs as work
+from .jobs import Job, Journal
+from .parts import Plan
+from .presets import PRESETS, Preset
+from .sources import Source
+
+JOURNAL = ".prepared.jsonl"  # hidden: the output may itself be what a dataset reads
+
+
+def prepare(
+    name: str,
+    folders: Sequence[str | Path],
+    output: Path,
+    *,
+    workers: int | None = None,
+    lmdb: bool = False,
+    codec: str = "png",
+) -> list[str]:
+    """Make the set PRESETS[name] out of folders and return what to tell about it, line by line.
+
+    Nothing is written before every picture has been looked at.  When interrupted, call it again to go on.
+    workers: threads, by default one per usable core.  lmdb: also pack each folder into FOLDER.lmdb.
+
+    Raises UserError on folders that do not hold the set, or not wholly, and on an output of something else.
+    """
+    preset = PRESETS[name]
+    sources = [Source(existing_folder(folder, "--source")) for folder in folders]
+    plan = _plan(name, preset, sources, output, workers)
+    resolved = {folder.resolve(): folder for folder in plan.folders}
+    plan.jobs = [_settled(job, resolved) for job in plan.jobs]
+    to_fill = [folder for folder in plan.folders if any(_fills(job, folder) for job in plan.jobs if job.make)]
+    if lmdb:
+        _refuse_lmdb(name, plan)
+    for link, target in plan.links.items():
+        if os.path.lexists(link) and link.resolve() != target:
+            raise UserError(f"--output: {link} is there already and is not {target}; move it away")
+    _refuse_twins(plan.jobs)
+    journal = Journal(output / JOURNAL)
+    # a set that lies in its place is looked at and left alone
+    if lmdb or plan.links or any(job.make for job in plan.jobs):
+        work.refuse_foreign({"preset": name}, journal, plan.jobs, to_fill)
+        output.mkdir(parents=True, exist_ok=True)
+        with alone(journal.path, f"--output: another process is writing to {output}; wait for it"):
+            if journal.settings is None:
+                journal.add(settings={"preset": name})
+            for link, target in plan.links.items():
+                if not os.path.lexists(link):
+                    link.symlink_to(target, target_is_directory=True)
+            work.make(plan.jobs, journal, workers, option="--source")
+            work.verify(plan.jobs, workers)
+            if lmdb:
+                work.pack(plan.jobs, plan.folders, journal, workers, codec)
+    return _report(output, plan)
+
+
+def _plan(name: str, preset: Preset, sources: Sequence[Source], output: Path, workers: int | None) -> Plan:
+    plan, missing = Plan(), []
+    for part in preset.parts:
+        if found := part.plan(sources, output, workers):
+            plan += found
+        else:
+            missing.append(part)
+    if any(not part.optional for part in missing) or len(missing) == len(preset.parts):
+        lines = [
+            f"--source: no {name} as it is known here; correct the path or arrange it in one of these ways"
+        ]
+        for part in missing:
+            label = f"{part.folder}: " if part.folder else ""
+            lines += [f"    {label}{text}" for text in part.expected()]
+        lines += [f"  but {source}" for source in sources]
+        raise UserError("\n".join(lines))
+    for part in missing:
+        expected = part.expected()[0]
+        plan.notes.append(f"{part.folder or expected}: not in --source and left out (expected: {expected})")
+    return plan
+
+
+def _fills(job: Job, folder: Path) -> bool:
+    return any(folder in output.file.parents for output in job.outputs)
+
+
+def _settled(job: Job, folders: dict[Path, Path]) -> Job:
+    """The job, with nothing to make if its sources are its outputs; folders: by resolved path.
+
+    Raises UserError where a source lies among what is written: its folder would not be of one kind.
+    """
+    outputs = [output.file for output in job.outputs]
+    pairs = zip(job.sources, outputs, strict=False)
+    if len(outputs) == len(job.sources) and all(b.exists() and os.path.samefile(a, b) for a, b in pairs):
+        # a text in its place is there to be mended
+        return job if not job.outputs[0].height else job._replace(make=None)
+    for source in job.sources:
+        if inside := [folders[parent] for parent in source.resolve().parents if parent in folders]:
+            raise UserError(
+                f"--output: {source} lies in {inside[0]}, which is to be written; move the source away or "
+                "take another --output"
+            )
+    return job
+
+
+def _refuse_twins(jobs: Sequence[Job]) -> None:
+    seen: dict[Path, Job] = {}
+    for job in jobs:
+        for output in job.outputs:
+            # datasets find pictures by the name without the extension
+            key = output.file.with_suffix("")
+            if key in seen:
+                raise UserError(
+                    f"--source: {seen[key].sources[0]} and {job.sources[0]} are both to become {key}; "
+                    "rename one"
+                )
+            seen[key] = job
+
+
+def _refuse_lmdb(name: str, plan: Plan) -> None:
+    if not plan.folders:
+        raise UserError(f"--lmdb: {name} is read by its lists and stays where it is; leave --lmdb out")
+    stems = [output.file.stem for job in plan.jobs for output in job.outputs]
+    if bad := [ascii(stem) for stem in stems if "." in stem or not (stem.isascii() and stem.isprintable())]:
+        raise UserError(
+            f"--lmdb: BasicSR cannot read keys with a dot or beyond ASCII: {listed(bad)}; rename them in "
+            "--source, or leave --lmdb out"
+        )
+
+
+def _report(output: Path, plan: Plan) -> list[str]:
+    lines = []
+    for folder in plan.folders:
+        packed = f", packed into {folder}.lmdb" if Path(f"{folder}.lmdb").exists() else ""
+        lines.append(f"{folder}: {len(files_in(folder, recursive=True))} pictures{packed}")
+    lines += [f"{link} -> {target}" for link, target in plan.links.items()]
+    for count in plan.counts:
+        same = ", as published" if count.found == count.published else ""
+        lines.append(f"{count.where}: {count.found} pictures or pairs of --source{same}")
+        if count.published not in (None, count.found):
+            lines.append(
+                f"warning: {count.where}: {count.found}, where the published set has {count.published}; "
+                "copies of a set differ, and so do results"
+            )
+    return lines + [f"note: {note}" for note in plan.notes]
