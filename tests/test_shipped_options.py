@@ -8,6 +8,7 @@ from shrunken import overrides, write_data, write_weights
 
 from ir_plugins import schema
 from ir_plugins.cli import main
+from ir_plugins.data.preparation.presets import PRESETS
 from ir_plugins.options import read_options
 
 FILES = sorted((Path(__file__).parent.parent / "options").glob("*.yml"))
@@ -29,6 +30,14 @@ def test_every_variant_that_a_header_tells_is_valid(path):
         assert force
         if not any("lpips" in word for word in force):  # an extra, which need not be there
             schema.check(read_options(str(path), force), str(path), is_train=path in TRAIN, force=force)
+
+
+@pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)
+def test_the_command_that_makes_the_data_is_there(path):
+    named = re.findall(r"prepare_data.py (\S+) --help", path.read_text())
+    assert set(named) <= set(PRESETS) and (
+        named or "prepare_sr.py" in path.read_text() or "Rain13K" in path.read_text()
+    )
 
 
 def test_each_experiment_can_be_trained_and_tested():
