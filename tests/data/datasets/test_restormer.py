@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from pictures import opened, packed, refused, windows, write
+from pictures import SIZES, opened, packed, refused, windows, write
 from torch.utils.data import DataLoader
 
 from ir_plugins.data import (
