@@ -103,3 +103,9 @@ def test_tensors_are_rgb_in_0_to_1(channels, dtype):
     for channel in range(channels):
         of_file = expected[..., channels - 1 - channel] / np.float32(np.iinfo(dtype).max)
         np.testing.assert_array_equal(tensor[channel].numpy(), of_file.astype(np.float32))
+
+
+def test_a_gray_picture_may_have_been_filled_up():
+    """Its last axis, of one, then has a stride of its own."""
+    picture = filled_up(random_pixels(2, 3, 1)[..., None], 5)
+    np.testing.assert_array_equal(to_tensor(picture)[0].numpy() * 255, picture[..., 0])
