@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 from pictures import random_pixels
+from PIL import Image
 
 from ir_plugins.data.compression import compressed
 

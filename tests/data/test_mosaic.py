@@ -24,7 +24,7 @@ def reflected(n, length):
 
 
 def slow(raw, pattern):
-    """Malvar, He and Cutler 2004, equations 2 to 6: bilinear, plus a share of the known colour's Laplacian."""
+    """Malvar, He and Cutler 2004, equations 2 to 6: bilinear, plus a share of the Laplacian of the known."""
     h, w = raw.shape
     out = np.zeros((h, w, 3), int)
     for y in range(h):

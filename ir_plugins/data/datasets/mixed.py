@@ -49,25 +49,11 @@ class MixedDataset(Dataset):
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Key and text of what is wrong with a block, for `schema.check`."""
-        if problems := list(_type_problems(opt.get("sets"))):
-            yield from problems
+        if faults := list(_type_problems(opt.get("sets"))):
+            yield from faults
             return
-        yield from _weight_problems({name: block.get("weight") for name, block in opt["sets"].items()})
-        for name, block in blocks(opt).items():
-            kind = registered(DATASET_REGISTRY, block["type"])
-            known = known_keys(kind) | {"type", "name", "mode", "io_backend", "weight"}
-            problems = [
-                *unknown_keys(opt["sets"][name], (), known),
-                *(Problem((key,), "is missing") for key in kind.needed if block.get(key) in (None, "")),
-                *backend_problems(("io_backend",), block.get("io_backend")),
-                *(Problem((key,), text) for key, text in kind.option_problems(block)),
-            ]
-            for keys, text in problems:
-                yield ":".join(("sets", str(name), *keys)), text
-        (first, given), *others = _channels(opt).items()
-        for name, count in others:
-            if count != given:
-                yield f"sets:{name}", f"gives {count} channels, but {first} {given}; all must give as many"
+        faults = [*_weight_problems(opt["sets"]), *_block_problems(opt)]
+        yield from faults or _channel_problems(_channels(opt))
 
     @classmethod
     def channels(cls, opt: Mapping[str, Any]) -> int | None:
@@ -119,10 +105,32 @@ def _type_problems(sets: Any) -> Iterator[tuple[str, str]]:
             yield f"sets:{name}:type", unknown(("type",), block["type"], known).text
 
 
-def _weight_problems(weights: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _weight_problems(sets: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    weights = {name: block.get("weight") for name, block in sets.items()}
     for name, weight in weights.items():
         if weight is not None and (fault := Key(float, "", above=0).fault(weight)):
             yield f"sets:{name}:weight", fault
     missing = [name for name, weight in weights.items() if weight is None]
     if missing and len(missing) < len(weights):
         yield f"sets:{missing[0]}", "has no weight, but others have; give all one"
+
+
+def _block_problems(opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, block in blocks(opt).items():
+        kind = registered(DATASET_REGISTRY, block["type"])
+        known = known_keys(kind) | {"type", "name", "mode", "io_backend", "weight"}
+        problems = [
+            *unknown_keys(opt["sets"][name], (), known),
+            *(Problem((key,), "is missing") for key in sorted(kind.needed) if block.get(key) in (None, "")),
+            *backend_problems(("io_backend",), block.get("io_backend")),
+            *(Problem((key,), text) for key, text in kind.option_problems(block)),
+        ]
+        for keys, text in problems:
+            yield ":".join(("sets", str(name), *keys)), text
+
+
+def _channel_problems(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    (first, given), *others = counts.items()
+    for name, count in others:
+        if count != given:
+            yield f"sets:{name}", f"gives {count} channels, but {first} {given}; all must give as many"

@@ -1,4 +1,4 @@
-"""What holds of every dataset: reproducible tests, fresh training, the keys that it declares, bad pictures."""
+"""What holds of every dataset: tests that repeat, training that does not, its keys, odd pictures."""
 
 import random
 import shutil
@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pictures import STORAGES, as_tensor, block, digest, opened, packed, random_pixels, refused, save, stored
 from pictures import write as write_three
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from ir_plugins.data import (
@@ -251,7 +251,9 @@ def test_templates_that_cannot_be_followed(folders, case, template):
 
 
 @pytest.mark.parametrize("case", ["noise", "jpeg"])
-@pytest.mark.parametrize("level", [[50], [5, 9, 7], [50, 5], ["a", 5], [None, 5], [[5], [7]], "5", True, -1, []])
+@pytest.mark.parametrize(
+    "level", [[50], [5, 9, 7], [50, 5], ["a", 5], [None, 5], [[5], [7]], "5", True, -1, []]
+)
 def test_levels_that_cannot_be_drawn(folders, case, level):
     kind, options = options_of(case, folders)
     key = "sigma" if case == "noise" else "quality"
@@ -291,7 +293,9 @@ def test_colours(folders, case, color):
     options = block(kind, **options) | {"color": color}
     assert faults(kind, options, "val") == {}
     item = kind(options)[0]
-    assert len(item["lq"]) == len(item["gt"]) == kind.channels(options) == (3 if color in ("rgb", None) else 1)
+    assert (
+        len(item["lq"]) == len(item["gt"]) == kind.channels(options) == (3 if color in ("rgb", None) else 1)
+    )
 
 
 @pytest.mark.parametrize("case", ["noise", "jpeg", "bayer", "dual"])
@@ -300,7 +304,9 @@ def test_scale_1_only(folders, case):
     if case == "dual":  # any scale, in principle
         assert not kind.needs_scale_1
         return
-    with pytest.raises(UserError, match=f"^type: is {kind.__name__}, which knows scale 1 only, but scale is 2"):
+    with pytest.raises(
+        UserError, match=f"^type: is {kind.__name__}, which knows scale 1 only, but scale is 2"
+    ):
         kind(block(kind, **options) | {"scale": 2})
 
 
@@ -363,7 +369,9 @@ def test_odd_files_among_pairs(folders, file, pixels):
     lq = replaced(folders / "lq", file, pixels)
     item = open_case("paired", folders)[2]
     for key, target in (("gt", gt), ("lq", lq)):
-        assert torch.equal(item[key], as_tensor(cv2.imdecode(np.fromfile(target, np.uint8), cv2.IMREAD_COLOR)))
+        assert torch.equal(
+            item[key], as_tensor(cv2.imdecode(np.fromfile(target, np.uint8), cv2.IMREAD_COLOR))
+        )
 
 
 @pytest.mark.parametrize("name", ["alpha", "16 bits", "16 bits and alpha", "gray", "gray of 16 bits"])
@@ -430,8 +438,11 @@ def test_broken_files_are_named(folders, case, spoil, says):
     folder = folders / ("gt16" if case == "dual" else "gt")
     replaced(folder, "c.png", spoil((folder / "c.png").read_bytes()))
     message = refused(kind, **options)
-    assert message.startswith("datasets:x:") and f"1 of 3 images in {folder} are broken: c.png ({says}" in message
-    with pytest.raises(UserError, match="c.png .* is truncated or no image"):
+    assert (
+        message.startswith("datasets:x:")
+        and f"1 of 3 images in {folder} are broken: c.png ({says}" in message
+    )
+    with pytest.raises(UserError, match=r"c.png .* is truncated or no image"):
         kind(block(kind, **options))[2]
 
 

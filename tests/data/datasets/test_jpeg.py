@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pictures import STORAGES, as_tensor, block, opened, random_pixels, save, stored, windows
+from PIL import Image
 
 from ir_plugins.data import JPEGDataset, PairedDataset
 from ir_plugins.data.colour import in_colour
@@ -21,7 +21,10 @@ SIZES = {"a": (61, 83), "b": (32, 48), "c": (13, 101)}
 def gt(tmp_path):
     for seed, (name, size) in enumerate(SIZES.items()):
         noise = random_pixels(*size, seed=seed)
-        save(tmp_path / f"gt/{name}.png", cv2.addWeighted(noise, 0.4, cv2.GaussianBlur(noise, (0, 0), 3), 2, -180))
+        save(
+            tmp_path / f"gt/{name}.png",
+            cv2.addWeighted(noise, 0.4, cv2.GaussianBlur(noise, (0, 0), 3), 2, -180),
+        )
     return {"dataroot_gt": str(tmp_path / "gt")}
 
 
@@ -73,7 +76,9 @@ def test_files_compressed_before(gt, tmp_path, color):
     made = opened(JPEGDataset, quality=30, color=color, **gt)
     pairs = gt | {"dataroot_lq": str(tmp_path / "lq")}
     for storage in ("disk", "png"):
-        for item, pair in zip(made, opened(PairedDataset, color=color, **stored(pairs, storage)), strict=True):
+        for item, pair in zip(
+            made, opened(PairedDataset, color=color, **stored(pairs, storage)), strict=True
+        ):
             assert torch.equal(item["lq"], pair["lq"]) and torch.equal(item["gt"], pair["gt"])
 
 

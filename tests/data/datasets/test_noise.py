@@ -32,11 +32,15 @@ def test_files_of_the_same_noise(gt, tmp_path, color, storage):
     dataset = GaussianNoiseDataset(block(GaussianNoiseDataset, **stored(gt, storage), **options))
     for item in dataset:
         for folder, tensor in (("lq", item["lq"]), ("sharp", item["gt"])):
-            assert torch.equal(tensor * 255, (tensor * 255).round()) and 0 <= tensor.min() <= tensor.max() <= 1
+            assert (
+                torch.equal(tensor * 255, (tensor * 255).round()) and 0 <= tensor.min() <= tensor.max() <= 1
+            )
             pixels = (tensor * 255).byte().permute(1, 2, 0).numpy()[..., ::-1]
             save(tmp_path / folder / f"{item['name']}.png", pixels)
     roots = {"dataroot_gt": str(tmp_path / "sharp"), "dataroot_lq": str(tmp_path / "lq")}
-    pairs = opened(PairedDataset, **stored(roots, "disk" if storage == "raw" else storage), color=_read_as(color))
+    pairs = opened(
+        PairedDataset, **stored(roots, "disk" if storage == "raw" else storage), color=_read_as(color)
+    )
     for item, pair in zip(dataset, pairs, strict=True):
         assert torch.equal(item["lq"], pair["lq"]) and torch.equal(item["gt"], pair["gt"])
 

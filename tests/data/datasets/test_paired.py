@@ -195,7 +195,9 @@ def test_both_views_and_gt_are_cut_and_turned_alike(tmp_path, storage):
             save(tmp_path / f"{folder}/{number}.png", np.repeat(places, 3, 2))
     folders = {"dataroot_lqL": "left", "dataroot_lqR": "right", "dataroot_gt": "gt"}
     options = stored({key: str(tmp_path / folder) for key, folder in folders.items()}, storage)
-    dataset = DualPixelDataset(block(DualPixelDataset, "train", **options | {"use_hflip": True, "use_rot": True}))
+    dataset = DualPixelDataset(
+        block(DualPixelDataset, "train", **options | {"use_hflip": True, "use_rot": True})
+    )
     seen = set()
     for n in range(120):
         item = dataset[n % 3]
