@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 import torch
@@ -467,13 +468,14 @@ def test_an_empty_or_missing_folder_is_named(folders, case):
     )
 
 
-def test_a_raw_value_that_is_not_whole_is_named(folders):
-    kind, options = options_of("noise", folders, "raw")
-    import lmdb
-
+@pytest.mark.parametrize(
+    "codec, says", [("png", "truncated or no image"), ("raw", "truncated; make the LMDB")]
+)
+def test_a_value_that_is_not_whole_is_named(folders, codec, says):
+    kind, options = options_of("noise", folders, codec)
     with lmdb.open(options["dataroot_gt"]) as environment, environment.begin(write=True) as writing:
-        writing.put(b"b", writing.get(b"b")[:-1])
-    with pytest.raises(UserError, match=r"key 'b' of the LMDB .* is truncated; make the LMDB again"):
+        writing.put(b"b", writing.get(b"b")[:300])
+    with pytest.raises(UserError, match=rf"^key 'b' of the LMDB {options['dataroot_gt']} .*{says}"):
         kind(block(kind, **options))[1]
 
 

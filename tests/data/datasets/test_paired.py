@@ -41,6 +41,18 @@ def test_validation_is_basicsrs(tmp_path, scale, spare, storage):
         assert torch.equal(item["lq"], expected["lq"]) and torch.equal(item["gt"], expected["gt"])
 
 
+def test_luma_is_basicsrs_rounded(tmp_path):
+    """BasicSR keeps the fractions; a file of luma, as MATLAB would have saved it, has none."""
+    options = save_pairs(tmp_path, 2)[0] | {"color": "y"}
+    theirs = {
+        Path(item["gt_path"]).stem: item for item in PairedImageDataset(block(PairedImageDataset, **options))
+    }
+    for item in opened(PairedDataset, **options):
+        for key in ("lq", "gt"):
+            off = (item[key] - theirs[item["name"]][key]) * 255
+            assert 0.2 < off.abs().max() < 0.5001
+
+
 @pytest.mark.parametrize("hflip", [False, True])
 @pytest.mark.parametrize("rotate", [False, True])
 @pytest.mark.parametrize("scale", [1, 3])
