@@ -64,6 +64,7 @@ class MixedDataset(Dataset):
         return self.ends[-1]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        index = range(len(self))[index]  # an IndexError beyond the end, by which a loop knows it
         if self.opt["phase"] == "train" and None not in self.weights:
             (number,) = random.choices(range(len(self.sets)), self.weights)
             place = random.randrange(len(self.sets[number]))

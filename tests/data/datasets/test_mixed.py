@@ -77,6 +77,15 @@ def test_weights_do_not_matter_in_validation(sets):
     assert [item["name"] for item in dataset] == NAMES
 
 
+@pytest.mark.parametrize("phase", ["train", "val"])
+def test_a_loop_ends(sets, phase):
+    dataset = opened(MixedDataset, phase, sets=weighted(sets, rain=1, snow=1, noise=1), count=11)
+    assert sum(1 for _ in zip(range(99), dataset, strict=False)) == 11
+    assert dataset[-1]["name"] in NAMES
+    with pytest.raises(IndexError):
+        dataset[11]
+
+
 def test_what_is_drawn_follows_from_the_draw(sets):
     mixed = weighted(sets, rain=1, snow=1, noise=1)
     draws = [Draw(n % 11, 5, (0, 0, n)) for n in range(40)]
