@@ -93,7 +93,13 @@ def test_three_kinds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "template, names", [("{}x4", ["1x4", "2x4"]), ("lr_{}", ["lr_1", "lr_2"]), ("X4/{}", ["X4/1", "X4/2"])]
+    "template, names",
+    [
+        ("{}x4", ["1x4", "2x4"]),
+        ("lr_{}", ["lr_1", "lr_2"]),
+        ("X4/{}", ["X4/1", "X4/2"]),
+        ("{x}{}", ["{x}1", "{x}2"]),
+    ],
 )
 def test_a_template_names_lq(roots, template, names):
     gt, lq = roots
