@@ -59,7 +59,7 @@ def dataset_problems(
         yield Problem((*keys, "persistent_workers"), "needs num_worker_per_gpu of at least 1")
     if dataset.get("prefetch_mode") == "cuda" and dataset.get("pin_memory") is not True:
         yield Problem((*keys, "prefetch_mode"), "cuda needs pin_memory: true beside it")
-    yield from _backend_problems((*keys, "io_backend"), dataset.get("io_backend"))
+    yield from backend_problems((*keys, "io_backend"), dataset.get("io_backend"))
     if hasattr(kind, "option_problems"):
         for key, text in kind.option_problems(dataset | {"phase": phase, "scale": scale}):
             yield Problem((*keys, *key.split(":")), text)
@@ -82,7 +82,8 @@ def needed_keys(kind: Any, also: Set[str] = frozenset()) -> set[str]:
     return (NEEDED | also) & {path[0] for path in keys_read(kind, required=True)}
 
 
-def _backend_problems(keys: Keys, backend: Any) -> Iterator[Problem]:
+def backend_problems(keys: Keys, backend: Any) -> Iterator[Problem]:
+    """Problems of the block io_backend, which stands at `keys`."""
     if backend is None:
         return
     if value_at(backend, "type") not in BACKENDS:
@@ -110,7 +111,7 @@ def channel_problems(options: Options) -> Iterator[Problem]:
             given = kind.channels(dataset)
         else:
             continue
-        if given != wanted:
+        if given not in (None, wanted):
             yield Problem(
                 ("network_g", key), f"is {wanted}, but datasets:{phase} gives {given} channels{text}"
             )

@@ -95,6 +95,15 @@ def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, s
     names = [row.name for row in rows]
     for root in looks.keys() - {"gt"} if "gt" in looks else ():
         _check_sizes(name, opt, names, looks["gt"], looks[root], fills_up=True)
+    if small := [
+        f"{image} ({look.height}x{look.width})"
+        for image, look in zip(names, looks["gt"], strict=True)
+        if min(look.height, look.width) < _scale(opt)
+    ]:
+        count = f"{len(small)} of {len(rows)}"
+        raise UserError(
+            f"{name}:{GT}: {count} images are smaller than scale {_scale(opt)}: {listed(small)}; remove them"
+        )
     return len(rows)
 
 

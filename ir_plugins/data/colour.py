@@ -18,13 +18,15 @@ def in_colour(pixels: np.ndarray, colour: Colour, bits: int = 8) -> np.ndarray:
     """
     if bits == 16:
         return pixels
+    # first 8 bits of colour, as which files are decoded: gray made of 16 bits is another
+    pixels = converted(pixels, "color")
     if colour == "gray":
         return converted(pixels, "grayscale")[..., None]
-    pixels = converted(pixels, "color")
     return luma(pixels) if colour == "y" else pixels
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
     """Colour (h, w, 3), uint8, BGR -> luma (h, w, 1), uint8, from 16 to 235."""
-    blue_green_red = np.array([24.966, 128.553, 65.481])
-    return np.round(pixels @ (blue_green_red / 255) + 16).astype(np.uint8)[..., None]
+    blue, green, red = np.moveaxis(pixels.astype(np.int32), 2, 0)
+    thousands = 24966 * blue + 128553 * green + 65481 * red  # in whole numbers, where a half is a half
+    return (16 + (thousands + 127500) // 255000).astype(np.uint8)[..., None]

@@ -42,12 +42,12 @@ def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
     """
     if not recursive:
         return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    found, seen = [], set()
+    found = []
     for root, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(root)) in seen:
+        above = Path(root).absolute().parents if Path(root) != folder and os.path.islink(root) else ()
+        if os.path.realpath(root) in map(os.path.realpath, above):
             folders.clear()  # a link to a folder further up would never end
             continue
-        seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(root, name) for name in names if not name.startswith(".")]
     return sorted(found)

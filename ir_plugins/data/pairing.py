@@ -9,9 +9,9 @@ from ..errors import UserError
 from .files import IMAGE_SUFFIXES, existing_folder, image_files, listed
 
 MOST = 100  # names in a message: mismatches are to be seen, not counted
-_IMAGE = rf".+(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"
-_SHAPE = re.compile(r" \(\d+, ?\d+(?:, ?\d+)?\).*$")  # BasicSR's "0001.png (480,480,3) 1"
-_COLUMNS = re.compile(rf"({_IMAGE}?)\s+({_IMAGE})", re.IGNORECASE)  # SPAD's "/rain/1.png /gt/1.png"
+_ENDING = f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"
+_SHAPE = re.compile(r" \(\d+, ?\d+(?:, ?\d+)?\)(?: \d+)?$")  # BasicSR's "0001.png (480,480,3) 1"
+_COLUMNS = re.compile(rf"(.+?{_ENDING})\s+(.+{_ENDING})", re.IGNORECASE)  # SPAD's "/rain/1.png /gt/1.png"
 
 
 class Row(NamedTuple):
@@ -39,8 +39,8 @@ def pair(
     cannot be followed, and where names do not pair: then with all that are left over.
     """
     chosen = None if listing is None else _listed(listing)
-    if chosen is not None and len(chosen[0]) == 2 and backend == "disk":
-        return _in_two_columns(roots, chosen)
+    if chosen is not None and len(chosen[0]) == 2:
+        return _in_two_columns(roots, chosen, backend, str(listing))
     found = {kind: _names(f"dataroot_{kind}", root, backend) for kind, root in roots.items()}
     first = "gt" if "gt" in roots else next(iter(roots))
     names = list(found[first]) if chosen is None else [_stem(columns[-1]) for columns in chosen]
@@ -59,7 +59,7 @@ def pair(
             missing[first] |= {f"one for {found[kind][name]}" for name in found[kind] if name not in used}
     if any(missing.values()):
         _refuse(roots, missing, template, listing)
-    return sorted(rows)
+    return _in_order(rows)
 
 
 def _names(option: str, root: str, backend: str) -> dict[str, str]:
@@ -94,13 +94,13 @@ def _stem(file: str) -> str:
 
 def _other(name: str, template: str) -> str:
     path = Path(name)
-    return path.with_name(template.format(path.name)).as_posix()
+    return (path.parent / template.replace("{}", path.name)).as_posix()
 
 
 def _listed(listing: str) -> list[tuple[str, ...]]:
     """The columns of each line, one or two; all lines have as many."""
     try:
-        text = Path(listing).read_text(encoding="utf-8")
+        text = Path(listing).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UserError(f"meta_info_file: {listing} cannot be read: {reason}; correct the path") from None
@@ -120,26 +120,43 @@ def _listed(listing: str) -> list[tuple[str, ...]]:
     return list(columns.values())
 
 
-def _in_two_columns(roots: Mapping[str, str], columns: list[tuple[str, ...]]) -> list[Row]:
+def _in_two_columns(
+    roots: Mapping[str, str], columns: list[tuple[str, ...]], backend: str, listing: str
+) -> list[Row]:
     if set(roots) - {"lq", "gt"}:
         raise UserError("meta_info_file: two columns are LQ and GT, but this dataset has other kinds too")
     rows = []
     for lq, gt in columns:
         if ".." in Path(lq).parts + Path(gt).parts:
             raise UserError(f"meta_info_file: {lq} {gt} leads out of the folders; write paths below them")
-        both = {"lq": lq, "gt": gt}
+        both = {"lq": lq, "gt": gt} if backend == "disk" else {"lq": _stem(lq), "gt": _stem(gt)}
         rows.append(Row(_stem(gt), {kind: both[kind] for kind in roots}))
-    return sorted(rows)
+    if backend == "lmdb":  # of files, a look at each tells
+        wanted = {kind: {row.files[kind] for row in rows} for kind in roots}
+        missing = {
+            kind: wanted[kind] - _names(f"dataroot_{kind}", root, backend).keys()
+            for kind, root in roots.items()
+        }
+        if any(missing.values()):
+            _refuse(roots, missing, None, listing)
+    return _in_order(rows)
+
+
+def _in_order(rows: list[Row]) -> list[Row]:
+    """By their names; several with one GT, as in SPAD, by the others' names."""
+    return sorted(rows, key=lambda row: (row.name, *row.files.values()))
 
 
 def _refuse(
-    roots: Mapping[str, str], missing: dict[str, set[str]], template: str, listing: str | None
+    roots: Mapping[str, str], missing: dict[str, set[str]], template: str | None, listing: str | None
 ) -> None:
     faults = [
         f"dataroot_{kind} ({roots[kind]}) lacks {len(names)}: {listed(sorted(names), MOST)}"
         for kind, names in missing.items()
         if names
     ]
-    mend = f"rename them or set filename_tmpl (it is {template!r})" if len(roots) > 1 else "correct the list"
+    mends = ["correct the list"] if listing else ["rename them"]
+    if len(roots) > 1 and template is not None:
+        mends.append(f"set filename_tmpl (it is {template!r})")
     told = f" as {listing} wants it" if listing else ""
-    raise UserError(f"pictures do not pair{told}: {'; '.join(faults)}; {mend}")
+    raise UserError(f"pictures do not pair{told}: {'; '.join(faults)}; {' or '.join(mends)}")

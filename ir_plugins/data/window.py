@@ -55,7 +55,8 @@ def turned(picture: np.ndarray, quarters: int, *, mirrored: bool) -> np.ndarray:
 
 def to_tensor(picture: np.ndarray) -> Tensor:
     """(H, W, C), uint8 or uint16, BGR or gray -> (C, H, W), float32 in [0, 1], RGB or gray."""
-    planes = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
+    # a copy even where one channel stays in place, whose stride would be negative
+    planes = picture[..., ::-1].transpose(2, 0, 1).copy()
     if planes.dtype == np.uint8:
         return torch.from_numpy(planes).float().div_(255)
     return torch.from_numpy(planes.astype(np.float32)).div_(65535)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ir_plugins.data.resize import imresize
+from ir_plugins.data.window import Window
 
 from basicsr.utils.matlab_functions import imresize as basicsr_imresize
 
@@ -154,3 +155,35 @@ def test_basicsr_is_one_level_off_on_integers():
 def test_refuses(image, scale, says):
     with pytest.raises(ValueError, match=says):
         imresize(image, scale)
+
+
+@pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 1 / 4, 3 / 7, 2])
+def test_a_window_is_what_the_whole_result_shows_there(scale):
+    image = np.random.default_rng(19).integers(0, 256, (29, 37, 3), dtype=np.uint8)
+    whole = imresize(image, scale)
+    h, w, _ = whole.shape
+    for height, width in ((1, 1), (3, 5), (h, 2), (h, w)):
+        for top in range(0, h - height + 1):
+            for left in (0, (w - width) // 2, w - width):
+                window = Window(top, left, height, width)
+                np.testing.assert_array_equal(imresize(image, scale, window), window.cut(whole))
+
+
+def test_of_a_window_only_what_it_is_made_from_is_looked_at():
+    image, seen = np.zeros((101, 211, 3), np.uint8), []
+
+    def prepared(part):
+        assert np.shares_memory(part, image)
+        seen.append(part.shape)
+        return part[..., :1]
+
+    found = imresize(image, 1 / 4, Window(7, 11, 3, 5), prepared=prepared)
+    assert found.shape == (3, 5, 1)
+    # the kernel spans 4 / scale pixels
+    assert seen == [(8 + 16, 16 + 16, 3)]
+
+
+@pytest.mark.parametrize("scale", range(2, 9))
+def test_a_multiple_of_the_scale_becomes_exactly_that_much_smaller(scale):
+    for length in (*range(1, 700), 4093):
+        assert math.ceil(length * scale * (1 / scale)) == length

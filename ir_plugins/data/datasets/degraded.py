@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...signatures import fits
 from ..window import Window
 from .base import PictureDataset
 
@@ -37,7 +38,9 @@ def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
     """What is wrong with a level that is one number, or the least and the greatest to draw between."""
     if value is None:
         yield key, f"is missing; write a number, or the least and the greatest: {key}: [5, 50]"
-    elif isinstance(value, list) and (len(value) != 2 or value[0] > value[1]):
+    elif isinstance(value, list) and (
+        len(value) != 2 or not all(fits(n, float) for n in value) or value[0] > value[1]
+    ):
         yield key, f"is {value!r}; expected one number, or the least and the greatest: [5, 50]"
 
 

@@ -9,8 +9,9 @@ from torch.utils.data import Dataset
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
+from ...dataset_schema import backend_problems, known_keys
 from ...errors import UserError
-from ...problems import Key, registered, unknown
+from ...problems import Key, Problem, registered, unknown, unknown_keys
 from .paired import PairedDataset
 
 
@@ -48,35 +49,22 @@ class MixedDataset(Dataset):
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Key and text of what is wrong with a block, for `schema.check`."""
-        sets = opt.get("sets")
-        if not isinstance(sets, dict) or not sets or not all(isinstance(b, dict) for b in sets.values()):
-            yield "sets", "must be a block of datasets' blocks: {rain: {dataroot_gt: ..., dataroot_lq: ...}}"
+        if faults := list(_type_problems(opt.get("sets"))):
+            yield from faults
             return
-        weights = [block.get("weight") for block in sets.values()]
-        for name, weight in zip(sets, weights, strict=True):
-            if weight is not None and (fault := Key(float, "", above=0).fault(weight)):
-                yield f"sets:{name}:weight", fault
-        if None in weights and any(weight is not None for weight in weights):
-            yield f"sets:{list(sets)[weights.index(None)]}", "has no weight, but others have; give all one"
-        for name, block in blocks(opt).items():
-            kind = registered(DATASET_REGISTRY, block["type"])
-            if not hasattr(kind, "rows_of"):
-                known = [key for key, item in DATASET_REGISTRY if hasattr(item, "rows_of")]
-                yield f"sets:{name}:type", unknown(("type",), block["type"], known).text
-                continue
-            for key, text in kind.option_problems(block):
-                yield f"sets:{name}:{key}", text
+        faults = [*_weight_problems(opt["sets"]), *_block_problems(opt)]
+        yield from faults or _channel_problems(_channels(opt))
 
     @classmethod
-    def channels(cls, opt: Mapping[str, Any]) -> int:
-        """The channels of lq: the first set's."""
-        block = next(iter(blocks(opt).values()))
-        return registered(DATASET_REGISTRY, block["type"]).channels(block)
+    def channels(cls, opt: Mapping[str, Any]) -> int | None:
+        """The channels of lq, None where there are no sets that could tell."""
+        return None if any(_type_problems(opt.get("sets"))) else next(iter(_channels(opt).values()))
 
     def __len__(self) -> int:
         return self.ends[-1]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        index = range(len(self))[index]  # an IndexError beyond the end, by which a loop knows it
         if self.opt["phase"] == "train" and None not in self.weights:
             (number,) = random.choices(range(len(self.sets)), self.weights)
             place = random.randrange(len(self.sets[number]))
@@ -97,3 +85,53 @@ def blocks(opt: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         name: {"type": "PairedDataset"} | around | {k: v for k, v in block.items() if k != "weight"}
         for name, block in opt["sets"].items()
     }
+
+
+def _channels(opt: Mapping[str, Any]) -> dict[str, int]:
+    """The channels of each set."""
+    return {
+        name: registered(DATASET_REGISTRY, block["type"]).channels(block)
+        for name, block in blocks(opt).items()
+    }
+
+
+def _type_problems(sets: Any) -> Iterator[tuple[str, str]]:
+    """Where there are no blocks of datasets that can be mixed."""
+    if not isinstance(sets, dict) or not sets or not all(isinstance(b, dict) for b in sets.values()):
+        yield "sets", "must be a block of datasets' blocks: {rain: {dataroot_gt: ..., dataroot_lq: ...}}"
+        return
+    known = [key for key, item in DATASET_REGISTRY if hasattr(item, "rows_of")]
+    for name, block in sets.items():
+        if "type" in block and block["type"] not in known:
+            yield f"sets:{name}:type", unknown(("type",), block["type"], known).text
+
+
+def _weight_problems(sets: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    weights = {name: block.get("weight") for name, block in sets.items()}
+    for name, weight in weights.items():
+        if weight is not None and (fault := Key(float, "", above=0).fault(weight)):
+            yield f"sets:{name}:weight", fault
+    missing = [name for name, weight in weights.items() if weight is None]
+    if missing and len(missing) < len(weights):
+        yield f"sets:{missing[0]}", "has no weight, but others have; give all one"
+
+
+def _block_problems(opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, block in blocks(opt).items():
+        kind = registered(DATASET_REGISTRY, block["type"])
+        known = known_keys(kind) | {"type", "name", "mode", "io_backend", "weight"}
+        problems = [
+            *unknown_keys(opt["sets"][name], (), known),
+            *(Problem((key,), "is missing") for key in sorted(kind.needed) if block.get(key) in (None, "")),
+            *backend_problems(("io_backend",), block.get("io_backend")),
+            *(Problem((key,), text) for key, text in kind.option_problems(block)),
+        ]
+        for keys, text in problems:
+            yield ":".join(("sets", str(name), *keys)), text
+
+
+def _channel_problems(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    (first, given), *others = counts.items()
+    for name, count in others:
+        if count != given:
+            yield f"sets:{name}", f"gives {count} channels, but {first} {given}; all must give as many"

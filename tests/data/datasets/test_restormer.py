@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pictures import SIZES, opened, packed, refused, windows, write
 from torch.utils.data import DataLoader
 
 from ir_plugins.data import (
@@ -14,33 +15,7 @@ from ir_plugins.data import (
     Dataset_GaussianDenoising,
     Dataset_PairedImage,
 )
-from ir_plugins.data.checks import check_dataset
-from ir_plugins.data.lmdb import write_lmdb
 from ir_plugins.errors import UserError
-
-SIZES = [(11, 13), (7, 17), (19, 5)]
-NAMES = ["b.png", "a.png", "c.png"]
-
-
-def write(folder, dtype=np.uint8, sizes=SIZES, seed=0):
-    """Random colour pictures; returned in the order of their names, RGB, as (3, H, W) in [0, 1]."""
-    folder.mkdir()
-    generator, pictures = np.random.default_rng(seed), {}
-    for name, size in zip(NAMES, sizes, strict=True):
-        pixels = generator.integers(0, np.iinfo(dtype).max, (*size, 3), dtype=dtype, endpoint=True)
-        cv2.imwrite(str(folder / name), pixels)
-        scaled = pixels[..., ::-1].astype(np.float32) / np.iinfo(dtype).max
-        pictures[name] = torch.from_numpy(scaled.transpose(2, 0, 1).copy())
-    return [pictures[name] for name in sorted(NAMES)]
-
-
-def opened(kind, phase="val", backend="disk", **options):
-    """A dataset whose block passes `check_dataset` first, as in a run."""
-    options = {"phase": phase, "io_backend": {"type": backend}} | options
-    if phase == "train":
-        options = {"gt_size": 4, "geometric_augs": False} | options
-    assert check_dataset("datasets:x", options | {"type": kind.__name__}) == 3
-    return kind(options)
 
 
 @pytest.fixture
@@ -49,15 +24,6 @@ def pairs(tmp_path):
     gt = write(tmp_path / "gt", sizes=[(2 * h, 2 * w) for h, w in SIZES])
     lq = write(tmp_path / "lq", seed=1)
     return {"dataroot_gt": str(tmp_path / "gt"), "dataroot_lq": str(tmp_path / "lq"), "scale": 2}, gt, lq
-
-
-def packed(options):
-    """The same as LMDBs."""
-    roots = {key: value for key, value in options.items() if key.startswith("dataroot") and value != "none"}
-    for root in roots.values():
-        if not Path(f"{root}.lmdb").exists():
-            write_lmdb(root, f"{root}.lmdb")
-    return options | {key: f"{root}.lmdb" for key, root in roots.items()} | {"backend": "lmdb"}
 
 
 @pytest.mark.parametrize("backend", ["disk", "lmdb"])
@@ -75,14 +41,6 @@ def test_validation_cuts_a_gt_that_is_no_multiple_of_the_scale(tmp_path):
     write(tmp_path / "lq", seed=1)
     dataset = opened(Dataset_PairedImage, dataroot_gt=f"{tmp_path}/gt", dataroot_lq=f"{tmp_path}/lq", scale=2)
     assert torch.equal(dataset[1]["gt"], gt[1][:, :22, :26])
-
-
-def windows(picture, side):
-    """Every window (C, side, side) of a picture, with its offset."""
-    _, h, w = picture.shape
-    for top in range(h - side + 1):
-        for left in range(w - side + 1):
-            yield (top, left), picture[:, top : top + side, left : left + side]
 
 
 def test_every_window_of_a_pair_comes_and_gt_and_lq_show_the_same(pairs):
@@ -250,7 +208,7 @@ def test_an_8_bit_picture_among_dual_pixels_is_named(dual, key):
     options, _ = dual
     file = Path(options[key], "b.png")
     cv2.imwrite(str(file), cv2.imread(str(file)))
-    message = refused("Dataset_DefocusDeblur_DualPixel_16bit", options)
+    message = refused(Dataset_DefocusDeblur_DualPixel_16bit, **options)
     assert message.startswith(f"datasets:x:{key}: 1 of 3 images in ") and "16 bits" in message
     assert "b.png (8)" in message and "PairedDataset" in message
     dataset = Dataset_DefocusDeblur_DualPixel_16bit(
@@ -276,34 +234,26 @@ def test_a_gray_or_transparent_picture_among_dual_pixels_is_named(dual, flag):
 # -- the user's mistakes: found before a run
 
 
-def refused(kind, options, phase="val"):
-    options = {"type": kind, "phase": phase, "io_backend": {"type": "disk"}} | options
-    with pytest.raises(UserError) as error:
-        check_dataset("datasets:x", options)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
 @pytest.mark.parametrize("key", ["dataroot_lqL", "dataroot_lqR", "dataroot_gt"])
 def test_folders_of_dual_pixels_must_be_there_and_match(dual, key):
     options, _ = dual
-    name = "Dataset_DefocusDeblur_DualPixel_16bit"
-    assert "nowhere does not exist" in refused(name, options | {key: "nowhere"})
+    kind = Dataset_DefocusDeblur_DualPixel_16bit
+    assert "nowhere does not exist" in refused(kind, **options | {key: "nowhere"})
     Path(options[key], "a.png").rename(Path(options[key], "z.png"))
-    message = refused(name, options)
+    message = refused(kind, **options)
     assert "do not pair" in message and "lacks 1: " in message and key in message
     assert ("one for z.png" if key != "dataroot_gt" else "one for a.png") in message
     Path(options[key], "z.png").rename(Path(options[key], "a.png"))
     file = Path(options[key], "b.png")
     cv2.imwrite(str(file), np.zeros((3, 3, 3), np.uint16))
-    assert "GT is not 1 times LQ" in refused(name, options)
+    assert "GT is not 1 times LQ" in refused(kind, **options)
 
 
 def test_folders_of_the_others_must_be_there(pairs):
     options, _, _ = pairs
-    assert "nowhere does not exist" in refused("Dataset_PairedImage", options | {"dataroot_lq": "nowhere"})
+    assert "nowhere does not exist" in refused(Dataset_PairedImage, **options | {"dataroot_lq": "nowhere"})
     options = {"dataroot_gt": "nowhere", "dataroot_lq": "none"}
-    assert ":dataroot_gt: nowhere does not exist" in refused("Dataset_GaussianDenoising", options)
+    assert ":dataroot_gt: nowhere does not exist" in refused(Dataset_GaussianDenoising, **options)
 
 
 @pytest.mark.parametrize("phase", ["train", "val"])
