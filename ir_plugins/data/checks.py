@@ -88,12 +88,16 @@ def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, s
         raise UserError(f"{name}:{error}" if re.match(r"\w+: ", str(error)) else f"{name}: {error}") from None
     looks = {}
     for root in kind.roots(opt):
-        where, files = f"{name}:dataroot_{root}", [row.files[root] for row in rows]
-        looks[root] = _looks(where, roots[f"dataroot_{root}"], files, backend)
+        where, folder = f"{name}:dataroot_{root}", roots[f"dataroot_{root}"]
+        files = list(dict.fromkeys(row.files[root] for row in rows))  # in SPAD several LQ have one GT
+        seen = dict(zip(files, _looks(where, folder, files, backend), strict=True))
         if (bits := kind.bits_of(opt)) > 8:
-            _check_bits(where, roots[f"dataroot_{root}"], files, looks[root], kind, bits)
+            _check_bits(where, folder, seen, kind, bits)
+        looks[root] = [seen[row.files[root]] for row in rows]
+    if "gt" not in looks:
+        return len(rows)
     names = [row.name for row in rows]
-    for root in looks.keys() - {"gt"} if "gt" in looks else ():
+    for root in looks.keys() - {"gt"}:
         _check_sizes(name, opt, names, looks["gt"], looks[root], fills_up=True)
     if small := [
         f"{image} ({look.height}x{look.width})"
@@ -250,11 +254,15 @@ def _open(where: str, root: str) -> Any:
     return environment
 
 
-def _check_bits(where: str, root: str, names: list[str], looks: list[Look], kind: type, bits: int) -> None:
-    wrong = [f"{name} ({look.bits})" for name, look in zip(names, looks, strict=True) if look.bits != bits]
+def _check_bits(where: str, root: str, looks: dict[str, Look], kind: type, bits: int) -> None:
+    wrong = [
+        f"{name} ({look.channels} of {look.bits})"
+        for name, look in looks.items()
+        if (look.channels, look.bits) != (3, bits)
+    ]
     if wrong:
         raise UserError(
-            f"{where}: {len(wrong)} of {len(names)} images in {root} are not of {bits} bits a channel: "
+            f"{where}: {len(wrong)} of {len(looks)} images in {root} have not 3 channels of {bits} bits: "
             f"{listed(wrong)}; {kind.__name__} needs them so, PairedDataset reads 8 bits of any"
         )
 

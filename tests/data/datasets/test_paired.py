@@ -176,7 +176,7 @@ def test_8_bits_are_refused_where_16_are_wanted(tmp_path):
     for variant in (options, packed(options)):
         message = refused(PairedDataset, **variant)
         assert message.startswith("datasets:x:dataroot_lq: 1 of 3 images") and "16 bits" in message
-        assert ("b.png (8)" if variant is options else "b (8)") in message
+        assert ("b.png (3 of 8)" if variant is options else "b (3 of 8)") in message
         with pytest.raises(UserError, match="has 3 channels of 8 bits; PairedDataset needs 3 of 16"):
             PairedDataset(block(PairedDataset, **variant))[1]
 

@@ -210,7 +210,7 @@ def test_an_8_bit_picture_among_dual_pixels_is_named(dual, key):
     cv2.imwrite(str(file), cv2.imread(str(file)))
     message = refused(Dataset_DefocusDeblur_DualPixel_16bit, **options)
     assert message.startswith(f"datasets:x:{key}: 1 of 3 images in ") and "16 bits" in message
-    assert "b.png (8)" in message and "PairedDataset" in message
+    assert "b.png (3 of 8)" in message and "PairedDataset" in message
     dataset = Dataset_DefocusDeblur_DualPixel_16bit(
         options | {"phase": "val", "io_backend": {"type": "disk"}}
     )
