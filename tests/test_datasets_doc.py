@@ -1,4 +1,4 @@
-"""What docs/DATASETS.md shows of option files is valid as it stands there, and its tables leave nothing out."""
+"""What docs/DATASETS.md shows of option files is valid as it stands, and its tables leave nothing out."""
 
 import re
 from pathlib import Path

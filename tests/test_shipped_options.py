@@ -42,7 +42,7 @@ def test_the_command_that_makes_the_data_is_there(path):
 
 def test_each_experiment_can_be_trained_and_tested():
     trained, tested = ({path.stem.partition("_")[2] for path in paths} for paths in (TRAIN, TEST))
-    assert trained - tested == {"Restormer_ASSA_Deraining"} and tested <= trained
+    assert trained - tested == {"Restormer_ASSA_Deraining"} and tested - trained == {"Restormer_RealBlur"}
 
 
 @pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)
