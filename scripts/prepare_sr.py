@@ -24,7 +24,7 @@ from pathlib import Path
 from ir_plugins.data.files import Broken, Look, alone, existing_folder, in_threads, listed, look_at_file
 from ir_plugins.data.lmdb import image_keys
 from ir_plugins.data.preparation.jobs import Job, Journal, make, pack, refuse_foreign, verify
-from ir_plugins.data.subimages import Crop, cutting, lay_out
+from ir_plugins.data.preparation.subimages import Crop, cutting, lay_out
 from ir_plugins.errors import UserError
 
 

@@ -4,7 +4,8 @@
     python scripts/ten_minutes.py derain  --source Rain100L/train     a folder with lq and gt
 
 Every few pictures one is held out.  How many iterations fit into the time is measured first.  BM3D is PyPI's
-(`pip install bm3d`), and left out where it is missing.  Everything is written below --output.
+(`pip install bm3d`, licensed for non-commercial use), and left out where it is missing.
+Everything is written below --output.
 """
 
 import argparse
@@ -62,7 +63,8 @@ def main() -> int:
             kind: existing_folder(Path(args.source, at), "--source") for kind, at in task["folders"].items()
         }
         output = Path(args.output, args.task)
-        shutil.rmtree(output, ignore_errors=True)
+        if output.exists():
+            raise UserError(f"--output: {output} exists already; delete it or name another")
         counts = split(sources, output, task["every"])
     except UserError as error:
         print(f"ten_minutes: error: {error}", file=sys.stderr)
@@ -160,7 +162,8 @@ def basicsr(*arguments: str) -> None:
 def compare(task: str, count: int) -> None:
     """Print the means over the held-out pictures of the input, of BM3D and of the network."""
     kind = GaussianNoiseDataset if task == "denoise" else PairedDataset
-    items = list(kind(held_out(task) | {"phase": "test"}))
+    dataset = kind(held_out(task) | {"phase": "test"})
+    items = [dataset[index] for index in range(len(dataset))]
     ways: dict[str, Callable[[Tensor], Tensor]] = {"input": lambda lq: lq}
     if task == "denoise" and (bm3d := bm3d_or_none()):
         ways["BM3D"] = bm3d

@@ -16,20 +16,17 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from ..compat import LMDB_READING, lmdb_environment
 from ..errors import UserError
 from ..problems import registered
+from .basicsr_pairs import GT, LQ, file_names, lmdb_keys
 from .datasets.mixed import blocks
 from .files import (
     Broken,
     Look,
     existing_folder,
-    files_in,
     in_threads,
     listed,
     look_at_bytes,
     look_at_file,
-    strangers,
 )
-
-GT, LQ = "dataroot_gt", "dataroot_lq"
 
 
 def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
@@ -42,10 +39,10 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     name: where the block is, such as "datasets:train"; opt: the block with `phase` and `scale` filled in.
 
     Every `dataroot...` that is given is checked: that it is there, of the kind `io_backend` says, and holds
-    whole images.  With dataroot_gt and dataroot_lq, or both views of dual pixels, also that they pair as
-    BasicSR pairs them (`filename_tmpl`, `meta_info_file`), that GT is `scale` times LQ and, for training,
-    that a patch of `gt_size` fits, unless the dataset's class says `fills_up`.  One that says `bits` is held
-    to it.  Images are judged by their first and last bytes; odd ones are decoded.
+    whole images.  With dataroot_gt and dataroot_lq, or both views of dual pixels, also that they pair as the
+    dataset pairs them (`filename_tmpl`, `meta_info_file`), that GT is `scale` times LQ, that files of 16 bits
+    are that and, for training, that a patch of `gt_size` fits where the dataset does not pad.  Images are
+    judged by their first and last bytes; odd ones are decoded.
     """
     backend, kind = _backend(name, opt), registered(DATASET_REGISTRY, opt.get("type"))
     if opt.get("sets"):
@@ -72,11 +69,11 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     pairs = [{GT: roots[GT], key: root} for key, root in roots.items() if key.startswith(LQ) and GT in roots]
     count = None
     for folders in pairs or [{key: root} for key, root in roots.items()]:
-        names = _lmdb_keys(name, folders) if backend == "lmdb" else _file_names(name, folders, opt)
+        names = lmdb_keys(name, folders) if backend == "lmdb" else file_names(name, folders, opt)
         looks = {key: _looks(f"{name}:{key}", root, names[key], backend) for key, root in folders.items()}
         count = len(looks[next(iter(folders))])
         if pairs:
-            _check_sizes(name, opt, names[GT], *looks.values(), fills_up=False)
+            _check_sizes(name, opt, names[GT], *looks.values(), pads=False)
     return count
 
 
@@ -96,9 +93,9 @@ def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, s
         looks[root] = [seen[row.files[root]] for row in rows]
     if "gt" not in looks:
         return len(rows)
-    names = [row.name for row in rows]
+    names = [row.files["gt"] for row in rows]
     for root in looks.keys() - {"gt"}:
-        _check_sizes(name, opt, names, looks["gt"], looks[root], fills_up=True)
+        _check_sizes(name, opt, names, looks["gt"], looks[root], pads=True)
     if small := [
         f"{image} ({look.height}x{look.width})"
         for image, look in zip(names, looks["gt"], strict=True)
@@ -140,82 +137,6 @@ def _check_root(where: str, root: str, backend: str) -> None:
     for file in ("data.mdb", "meta_info.txt"):
         if not Path(root, file).is_file():
             raise UserError(f"{where}: {root} lacks {file}, it is no whole LMDB; use `basicsr lmdb`")
-
-
-def _lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
-    """The keys BasicSR will ask each database for, by option; pairs stand at the same place."""
-    keys = {}
-    for option, root in roots.items():
-        lines = Path(root, "meta_info.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-        # BasicSR takes what stands before the first dot
-        keys[option] = sorted({line.split(".")[0] for line in lines if line.strip()})
-        if not keys[option]:
-            raise UserError(f"{name}:{option}: {root}/meta_info.txt is empty; make it with `basicsr lmdb`")
-    if len(keys) == 2:
-        _, lq = keys
-        missing = {lq: set(keys[GT]) - set(keys[lq]), GT: set(keys[lq]) - set(keys[GT])}
-        _refuse_unpaired(name, roots, missing, "give the two images of a pair one key")
-    return keys
-
-
-def _file_names(name: str, roots: dict[str, str], opt: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The files BasicSR will read from each folder, relative to it; pairs stand at the same place."""
-    first, *others = roots
-    if meta := opt.get("meta_info_file"):
-        there, names = None, _listed_in(f"{name}:meta_info_file", str(meta))
-    else:
-        there = {option: _names_in(f"{name}:{option}", root) for option, root in roots.items()}
-        names = there[first]
-    if not others:
-        return {first: names}
-
-    (lq,) = others
-    template = opt.get("filename_tmpl", "{}")
-    try:
-        # the folder is dropped and the extension kept, as BasicSR does
-        wanted = [template.format(Path(gt).stem) + Path(gt).suffix for gt in names]
-    except (AttributeError, IndexError, KeyError, ValueError):
-        wanted = []
-    if len(set(wanted)) < len({Path(gt).name for gt in names}):
-        raise UserError(f"{name}:filename_tmpl: {template!r} names no LQ images; write for example '{{}}x4'")
-    missing = {lq: {image for image in wanted if not Path(roots[lq], image).is_file()}}
-    if there is None:
-        missing[GT] = {gt for gt in names if not Path(roots[GT], gt).is_file()}
-    else:
-        missing[GT] = {f"one for {image}" for image in set(there[lq]) - set(wanted)}
-    _refuse_unpaired(name, roots, missing, f"rename them or set filename_tmpl (it is {template!r})")
-    return {GT: names, lq: wanted}
-
-
-def _listed_in(where: str, meta: str) -> list[str]:
-    if not Path(meta).is_file():
-        raise UserError(f"{where}: no such file: {meta}; correct the path, or leave it out to use all images")
-    lines = Path(meta).read_text(encoding="utf-8", errors="replace").splitlines()
-    if blank := [str(number) for number, line in enumerate(lines, 1) if not line.strip()]:
-        raise UserError(f"{where}: {meta} has blank lines, which BasicSR cannot read: line {listed(blank)}")
-    if not lines:
-        raise UserError(f"{where}: {meta} is empty; each line is an image's name, a space and its shape")
-    return [line.strip().split(" ")[0] for line in lines]
-
-
-def _names_in(where: str, root: str) -> list[str]:
-    files = files_in(Path(root))
-    if not files:
-        raise UserError(f"{where}: {root} holds no files, subfolders aside; name the folder with the images")
-    # BasicSR takes every file that is not hidden
-    if strange := strangers(files):
-        raise UserError(f"{where}: {root} holds files that are no images: {listed(strange)}; move them away")
-    return [path.name for path in files]
-
-
-def _refuse_unpaired(name: str, roots: dict[str, str], missing: dict[str, set[str]], mend: str) -> None:
-    faults = [
-        f"{option} ({roots[option]}) lacks {len(images)}: {listed(sorted(images))}"
-        for option, images in missing.items()
-        if images
-    ]
-    if faults:
-        raise UserError(f"{name}: GT and LQ do not pair: {'; '.join(faults)}; {mend}")
 
 
 def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
@@ -268,7 +189,7 @@ def _check_bits(where: str, root: str, looks: dict[str, Look], kind: type, bits:
 
 
 def _check_sizes(
-    name: str, opt: Mapping[str, Any], names: list[str], gts: list[Look], lqs: list[Look], *, fills_up: bool
+    name: str, opt: Mapping[str, Any], names: list[str], gts: list[Look], lqs: list[Look], *, pads: bool
 ) -> None:
     scale, training = _scale(opt), opt.get("phase") == "train"
     # in validation BasicSR crops a GT whose size is no multiple of the scale
@@ -278,7 +199,7 @@ def _check_sizes(
         sizes = f"{image} (GT {gt.height}x{gt.width}, LQ {lq.height}x{lq.width})"
         if not (0 <= gt.height - scale * lq.height <= spare and 0 <= gt.width - scale * lq.width <= spare):
             misfits.append(sizes)
-        if training and not fills_up and min(gt.height, gt.width) < (opt.get("gt_size") or 0):
+        if training and not pads and min(gt.height, gt.width) < (opt.get("gt_size") or 0):
             small.append(sizes)
     if misfits:
         raise UserError(

@@ -13,11 +13,13 @@ def in_colour(pixels: np.ndarray, colour: Colour, bits: int = 8) -> np.ndarray:
     """(h, w, c) of a file -> (h, w, 3), BGR, or (h, w, 1), of that many bits.
 
     rgb: alpha is dropped and gray tripled.  gray: as libpng and so OpenCV makes a colour PNG gray.  y: luma
-    of ITU-R BT.601 in studio range (16 to 235), as MATLAB's rgb2ycbcr, rounded.  Of 16 bits the upper 8 are
-    taken, as OpenCV does, unless `bits` is 16.
+    of ITU-R BT.601 in studio range (16 to 235), as MATLAB's rgb2ycbcr, rounded; gray files stay as they are.
+    Of 16 bits the upper 8 are taken, as OpenCV does, unless `bits` is 16.
     """
     if bits == 16:
         return pixels
+    if colour == "y" and pixels.shape[2] <= 2:
+        return converted(pixels, "grayscale")[..., None]
     # first 8 bits of colour, as which files are decoded: gray made of 16 bits is another
     pixels = converted(pixels, "color")
     if colour == "gray":

@@ -1,6 +1,7 @@
 """Which pictures of several folders or LMDBs belong together: those of one name, whatever it ends in."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from typing import NamedTuple
 from ..errors import UserError
 from .files import IMAGE_SUFFIXES, existing_folder, image_files, listed
 
-MOST = 100  # names in a message: mismatches are to be seen, not counted
+MOST = 1000  # names in a message: mismatches are to be seen, not counted
 _ENDING = f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"
 _SHAPE = re.compile(r" \(\d+, ?\d+(?:, ?\d+)?\)(?: \d+)?$")  # BasicSR's "0001.png (480,480,3) 1"
 _COLUMNS = re.compile(rf"(.+?{_ENDING})\s+(.+{_ENDING})", re.IGNORECASE)  # SPAD's "/rain/1.png /gt/1.png"
@@ -17,8 +18,8 @@ _COLUMNS = re.compile(rf"(.+?{_ENDING})\s+(.+{_ENDING})", re.IGNORECASE)  # SPAD
 class Row(NamedTuple):
     """Pictures that belong together.
 
-    name: the path of GT below its root, without its ending: "indoor/0001".  files: of each kind ("gt", "lq")
-    the path below its root; where that is an LMDB, the key.
+    name: the path of GT below its root, without its ending: "indoor/0001"; LQ's where a list gives several
+    one GT.  files: of each kind ("gt", "lq") the path below its root; where that is an LMDB, the key.
     """
 
     name: str
@@ -126,11 +127,12 @@ def _in_two_columns(
     if set(roots) - {"lq", "gt"}:
         raise UserError("meta_info_file: two columns are LQ and GT, but this dataset has other kinds too")
     rows = []
+    shared = {gt for gt, count in Counter(gt for _, gt in columns).items() if count > 1}
     for lq, gt in columns:
         if ".." in Path(lq).parts + Path(gt).parts:
             raise UserError(f"meta_info_file: {lq} {gt} leads out of the folders; write paths below them")
         both = {"lq": lq, "gt": gt} if backend == "disk" else {"lq": _stem(lq), "gt": _stem(gt)}
-        rows.append(Row(_stem(gt), {kind: both[kind] for kind in roots}))
+        rows.append(Row(_stem(lq if gt in shared else gt), {kind: both[kind] for kind in roots}))
     if backend == "lmdb":  # of files, a look at each tells
         wanted = {kind: {row.files[kind] for row in rows} for kind in roots}
         missing = {

@@ -37,7 +37,7 @@ class Window(NamedTuple):
         return self._replace(top=self.top - other.top, left=self.left - other.left)
 
 
-def filled_up(picture: np.ndarray, side: int) -> np.ndarray:
+def padded(picture: np.ndarray, side: int) -> np.ndarray:
     """A picture (H, W, C) of at least `side` by `side`: what is missing at the bottom and right is
     reflected.
     """
@@ -47,7 +47,7 @@ def filled_up(picture: np.ndarray, side: int) -> np.ndarray:
     return np.pad(picture, ((0, max(0, side - h)), (0, max(0, side - w)), (0, 0)), mode="symmetric")
 
 
-def turned(picture: np.ndarray, quarters: int, *, mirrored: bool) -> np.ndarray:
+def augmented(picture: np.ndarray, quarters: int, *, mirrored: bool) -> np.ndarray:
     """A picture (H, W, C) turned by quarters and then, if so, mirrored left to right: a view."""
     picture = np.rot90(picture, quarters) if quarters % 4 else picture
     return picture[:, ::-1] if mirrored else picture

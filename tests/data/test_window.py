@@ -10,7 +10,7 @@ import torch
 from pictures import random_pixels
 
 from ir_plugins.data.datasets.paired import PairedDataset
-from ir_plugins.data.window import Window, filled_up, to_tensor, turned
+from ir_plugins.data.window import Window, augmented, padded, to_tensor
 
 from basicsr.data.transforms import augment
 
@@ -42,7 +42,7 @@ def test_around_begins_on_the_grid_and_keeps_the_margin(h, w):
 @pytest.mark.parametrize("h, w, side", [(3, 5, 7), (1, 1, 5), (2, 11, 7), (11, 2, 7), (1, 13, 3)])
 def test_a_small_picture_is_reflected(h, w, side):
     picture = random_pixels(h, w)
-    filled = filled_up(picture, side)
+    filled = padded(picture, side)
     assert filled.shape == (max(h, side), max(w, side), 3)
     for y in range(filled.shape[0]):
         for x in range(filled.shape[1]):
@@ -54,16 +54,16 @@ def test_a_small_picture_is_reflected(h, w, side):
 
 def test_a_large_picture_stays_itself():
     picture = random_pixels(7, 11)
-    assert filled_up(picture, 7) is picture
+    assert padded(picture, 7) is picture
 
 
 def test_turns_are_quarters_and_then_a_mirror():
     picture = random_pixels(2, 3)
     for quarters in range(4):
         plain = np.rot90(picture, quarters)
-        np.testing.assert_array_equal(turned(picture, quarters, mirrored=False), plain)
-        np.testing.assert_array_equal(turned(picture, quarters, mirrored=True), plain[:, ::-1])
-    assert turned(picture, 0, mirrored=False) is picture
+        np.testing.assert_array_equal(augmented(picture, quarters, mirrored=False), plain)
+        np.testing.assert_array_equal(augmented(picture, quarters, mirrored=True), plain[:, ::-1])
+    assert augmented(picture, 0, mirrored=False) is picture
 
 
 class Square(PairedDataset):
@@ -82,8 +82,8 @@ def test_the_same_random_numbers_turn_a_picture_as_in_basicsr(hflip, rotate):
         theirs = augment(picture.copy(), hflip, rotate)
         after = random.getstate()
         random.setstate(state)
-        quarters, mirrored = dataset.turn()
-        ours = turned(picture, quarters, mirrored=mirrored)
+        quarters, mirrored = dataset.augmentation()
+        ours = augmented(picture, quarters, mirrored=mirrored)
         np.testing.assert_array_equal(ours, theirs)
         assert random.getstate() == after  # as many were drawn
         counts[ours.tobytes(), ours.shape] += 1
@@ -96,7 +96,7 @@ def test_the_same_random_numbers_turn_a_picture_as_in_basicsr(hflip, rotate):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tensors_are_rgb_in_0_to_1(channels, dtype):
     picture = random_pixels(5, 7, channels, dtype).reshape(5, 7, channels)
-    tensor = to_tensor(turned(picture, 3, mirrored=True))
+    tensor = to_tensor(augmented(picture, 3, mirrored=True))
     assert tensor.dtype == torch.float32 and tensor.shape == (channels, 7, 5)
     assert tensor.is_contiguous()
     expected = cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE).reshape(7, 5, channels)[:, ::-1]
@@ -107,5 +107,5 @@ def test_tensors_are_rgb_in_0_to_1(channels, dtype):
 
 def test_a_gray_picture_may_have_been_filled_up():
     """Its last axis, of one, then has a stride of its own."""
-    picture = filled_up(random_pixels(2, 3, 1)[..., None], 5)
+    picture = padded(random_pixels(2, 3, 1)[..., None], 5)
     np.testing.assert_array_equal(to_tensor(picture)[0].numpy() * 255, picture[..., 0])

@@ -21,7 +21,7 @@ from ...randomness import seeded
 from ..colour import Colour, in_colour
 from ..pairing import Row, pair
 from ..store import Store
-from ..window import Window, filled_up, to_tensor, turned
+from ..window import Window, augmented, padded, to_tensor
 
 COLOUR = Key(Literal["rgb", "gray", "y"], "what pictures are read as; y: luma alone; default rgb")
 
@@ -49,7 +49,6 @@ class PictureDataset(Dataset):
     )
     needed: tuple[str, ...] = ("io_backend", "dataroot_gt")
     needs_scale_1 = False
-    fills_up = True  # a picture smaller than gt_size is no fault
 
     def __init__(self, opt: dict[str, Any]):
         for key, text in self.option_problems(opt):
@@ -61,7 +60,8 @@ class PictureDataset(Dataset):
         self.rows = self.rows_of(opt)
         # where the pictures lie in folders of the root, results are told for each of those
         self.groups = [row.name.split("/")[0] if "/" in row.name else "" for row in self.rows]
-        flag, backend = "unchanged" if self.bits == 16 else "color", opt["io_backend"]["type"]
+        flag = "unchanged" if self.bits == 16 else "any" if self.colour == "y" else "color"
+        backend = opt["io_backend"]["type"]
         self._stores = {kind: Store(root, backend, flag) for kind, root in self.roots(opt).items()}
 
     # -- what a subclass says
@@ -182,11 +182,11 @@ class PictureDataset(Dataset):
             return patches
         *lqs, gt = patches
         side = self.opt["gt_size"]
-        patches = [*(filled_up(lq, side // self.scale) for lq in lqs), filled_up(gt, side)]
-        quarters, mirrored = self.turn()
-        return [turned(patch, quarters, mirrored=mirrored) for patch in patches]
+        patches = [*(padded(lq, side // self.scale) for lq in lqs), padded(gt, side)]
+        quarters, mirrored = self.augmentation()
+        return [augmented(patch, quarters, mirrored=mirrored) for patch in patches]
 
-    def turn(self) -> tuple[int, bool]:
+    def augmentation(self) -> tuple[int, bool]:
         """How a training patch is turned: quarters, and whether it is mirrored; as in BasicSR."""
         mirror, rotate = bool(self.opt.get("use_hflip")), bool(self.opt.get("use_rot"))
         mirrored = mirror and random.random() < 0.5

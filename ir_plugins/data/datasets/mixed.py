@@ -102,6 +102,8 @@ def _type_problems(sets: Any) -> Iterator[tuple[str, str]]:
         return
     known = [key for key, item in DATASET_REGISTRY if hasattr(item, "rows_of")]
     for name, block in sets.items():
+        if "gt_size" in block:
+            yield f"sets:{name}:gt_size", "stands in the block around the sets, for a batch has one size"
         if "type" in block and block["type"] not in known:
             yield f"sets:{name}:type", unknown(("type",), block["type"], known).text
 

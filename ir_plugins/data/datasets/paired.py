@@ -89,6 +89,8 @@ class DualPixelDataset(PairedDataset):
 class LQDataset(PairedDataset):
     """Pictures without ground truth in one folder or LMDB, to be restored: in validation and test only.
 
+    Other than BasicSR's SingleImageDataset it reads 16 bits, folders of folders and lists.
+
     An item has no gt; name is the picture's path below its root without the ending.
     """
 

@@ -28,7 +28,7 @@ def _published(keys: Mapping[str, Key]) -> dict[str, Key]:
 class _Published(PictureDataset):
     """What the three have in common."""
 
-    def turn(self) -> tuple[int, bool]:
+    def augmentation(self) -> tuple[int, bool]:
         if not self.opt.get("geometric_augs"):
             return 0, False
         mode = random.randrange(8)

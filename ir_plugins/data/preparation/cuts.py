@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# top, left, height, width in pixels
-Window = tuple[int, int, int, int]
+from ..window import Window
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,11 @@ class Grid:
     def windows(self, height: int, width: int) -> list[Window]:
         """Every window of a picture, in the published order."""
         if self.is_whole(height, width):
-            return [(0, 0, height, width)]
+            return [Window(0, 0, height, width)]
         rows, columns = (
             [*range(0, side - self.size, self.step), side - self.size] for side in (height, width)
         )
-        return [(top, left, self.size, self.size) for top in rows for left in columns]
+        return [Window(top, left, self.size, self.size) for top in rows for left in columns]
 
     def is_whole(self, height: int, width: int) -> bool:
         return min(height, width) < self.size or min(height, width) <= self.only_above
@@ -45,9 +44,9 @@ class Grid:
         """Crops of pictures (H, W[, C]) of one size, the last of them the sharp one: picture by picture."""
         windows = self.windows(*pictures[0].shape[:2])
         if removed := int(self.drop * len(windows)):
-            order = np.argsort(sharpness([_part(pictures[-1], window) for window in windows]), kind="stable")
+            order = np.argsort(sharpness([window.cut(pictures[-1]) for window in windows]), kind="stable")
             windows = [windows[index] for index in sorted(order[removed:])]
-        return (_part(picture, window) for picture in pictures for window in windows)
+        return (window.cut(picture) for picture in pictures for window in windows)
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class Centre:
 
     def windows(self, height: int, width: int) -> list[Window]:
         if self.is_whole(height, width):
-            return [(0, 0, height, width)]
-        return [((height - self.size) // 2, (width - self.size) // 2, self.size, self.size)]
+            return [Window(0, 0, height, width)]
+        return [Window((height - self.size) // 2, (width - self.size) // 2, self.size, self.size)]
 
     def is_whole(self, height: int, width: int) -> bool:
         return min(height, width) < self.size
@@ -71,7 +70,7 @@ class Centre:
     def cut(self, pictures: list[np.ndarray]) -> Iterator[np.ndarray]:
         """The crop of each picture (H, W[, C]); they have one size."""
         window = self.windows(*pictures[0].shape[:2])[0]
-        return (_part(picture, window) for picture in pictures)
+        return (window.cut(picture) for picture in pictures)
 
 
 def sharpness(crops: list[np.ndarray]) -> np.ndarray:
@@ -93,8 +92,3 @@ def _gradient(gray: np.ndarray, kernel: int) -> float:
     across = cv2.Sobel(gray, cv2.CV_64F, 1, 0, ksize=kernel)
     down = cv2.Sobel(gray, cv2.CV_64F, 0, 1, ksize=kernel)
     return float(np.sqrt(across * across + down * down).sum())
-
-
-def _part(picture: np.ndarray, window: Window) -> np.ndarray:
-    top, left, height, width = window
-    return picture[top : top + height, left : left + width]

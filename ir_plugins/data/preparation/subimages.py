@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .preparation.jobs import Job, Output, decoded
-from .resize import imresize
+from ..resize import imresize
+from .jobs import Job, Output, decoded
 
 
 class Crop(NamedTuple):
