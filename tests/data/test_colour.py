@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from pictures import random_pixels, save
+import torch
+from pictures import block, random_pixels, save, stored
 
-from ir_plugins.data import raw
+from ir_plugins.data import JPEGDataset, raw
 from ir_plugins.data.colour import in_colour, luma
 
 
@@ -32,7 +33,22 @@ def test_it_makes_no_difference_who_reduced_the_file_to_8_bits_of_colour(file, c
     save(file, random_pixels(31, 37, channels, dtype))
     stored = raw.view(raw.encode(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)))
     assert stored.dtype == dtype
-    np.testing.assert_array_equal(in_colour(stored, colour), in_colour(cv2.imread(str(file)), colour))
+    flag = cv2.IMREAD_ANYCOLOR if colour == "y" else cv2.IMREAD_COLOR
+    decoded = cv2.imread(str(file), flag).reshape(31, 37, -1)
+    np.testing.assert_array_equal(in_colour(stored, colour), in_colour(decoded, colour))
+
+
+@pytest.mark.parametrize("storage", ["disk", "png", "raw"])
+def test_gray_files_are_their_own_luma(tmp_path, storage):
+    """Classic5's; a colour file that happens to be gray is not."""
+    pixels = random_pixels(31, 37, 1).reshape(31, 37, 1)
+    gray, tripled = pixels, np.repeat(255 - pixels, 3, axis=2)
+    save(tmp_path / "gt/a.png", gray)
+    save(tmp_path / "gt/b.png", tripled)
+    options = stored({"dataroot_gt": str(tmp_path / "gt")}, storage)
+    dataset = JPEGDataset(block(JPEGDataset, **options, color="y", quality=90))
+    for item, expected in zip((dataset[0], dataset[1]), (gray, luma(tripled)), strict=True):
+        assert torch.equal((item["gt"][0] * 255).round().byte(), torch.from_numpy(expected[..., 0]))
 
 
 def test_colour_of_8_bits_is_not_copied():

@@ -159,7 +159,7 @@ def test_a_raw_picture_is_not_copied_to_be_looked_at(folders):
     dataset = GaussianNoiseDataset(block(GaussianNoiseDataset, **options))
     pixels = dataset._read("gt", "a")
     assert isinstance(pixels.base.base if pixels.base is not None else None, (memoryview, np.ndarray))
-    assert raw_values.is_raw(dataset._stores["gt"]._client.get("a"))
+    assert raw_values.is_raw(dataset._stores["gt"]._database.get("a"))
     with pytest.raises(ValueError, match="read-only"):
         pixels[0, 0] = 0
 

@@ -110,10 +110,11 @@ def test_spads_list(tmp_path, storage):
     options = stored(options, storage) | {"meta_info_file": str(tmp_path / "list.txt")}
     dataset = PairedDataset(block(PairedDataset, **options))
     assert len(dataset) == 3
-    for item, (lq, gt) in zip(dataset, reversed(pairs), strict=True):
+    names = ["gt/2", "rain/1_0", "rain/1_1"]  # GT's, or LQ's where several have one GT
+    for item, name, (lq, gt) in zip(dataset, names, [pairs[0], pairs[2], pairs[1]], strict=True):
         assert torch.equal(item["lq"], as_tensor(pictures[lq]))
         assert torch.equal(item["gt"], as_tensor(pictures[gt]))
-        assert item["name"] == gt
+        assert item["name"] == name
 
 
 def test_a_list_that_names_what_is_not_there(tmp_path):
