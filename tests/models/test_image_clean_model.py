@@ -469,7 +469,7 @@ def test_what_cannot_work_gets_one_line(workplace, keys, value, says):
         ("dual", "network_g:inp_channels", None, "inp_channels: is 3, but datasets:train gives 6 channels"),
         ("gray", "datasets:val:in_ch", 3, "inp_channels: is 1, but datasets:val gives 3 channels"),
         ("color", "datasets:train:sigma_range", 50, "sigma_range: is 50; sigma_type random takes the least"),
-        ("color", "datasets:val:sigma_test", None, "datasets:val:sigma_test: is None; expected a number"),
+        ("color", "datasets:val:sigma_test", None, "datasets:val:sigma_test: is missing; expected a number"),
         ("color", "datasets:val:dataroot_lq", "data", "datasets:val:dataroot_lq: must be none"),
         ("color", "datasets:train:sigma_rnge", 50, "unknown key; did you mean 'sigma_range'?"),
         ("color", "scale", 2, "Dataset_GaussianDenoising, which knows scale 1 only"),

@@ -56,7 +56,7 @@ class Dataset_GaussianDenoising(_Published, NoiseDataset):
     """
 
     option_keys = _published(NoiseDataset.option_keys) | {
-        **known_keys("dataroot_lq"),
+        **known_keys("dataroot_lq", "filename_tmpl"),  # published files say them, to no effect
         "in_ch": Key(Literal[1, 3], "3: colour, the default; 1: gray"),
         "sigma_type": Key(Any, "constant, random or choice: how training draws the noise level"),
         "sigma_range": Key(Any, "noise level from 0 to 255, or several"),
