@@ -17,6 +17,7 @@ from .blocks import ATTENTIONS, FEED_FORWARDS
 from .blocks.designs import FROM_THE_NET
 from .errors import UserError
 from .schema import SCHEDULERS, entries, optimizers
+from .signatures import kind_of
 
 KINDS: dict[str, Callable[[], dict[str, Callable]]] = {
     "archs": lambda: entries(ARCH_REGISTRY),
@@ -64,6 +65,8 @@ def describe(kind: str, name: str) -> str:
         raise UserError(f"{kind} has no '{name}'; `basicsr list {kind}` names them")
     hidden = FROM_THE_NET if kind in DESIGNS else ()
     arguments = [str(p) for p in inspect.signature(item).parameters.values() if p.name not in hidden]
+    if keys := getattr(item, "option_keys", None) if kind == "datasets" else None:
+        arguments = [f"{key}: {kind_of(told.kind)}; {told.text}" for key, told in keys.items()]
     facts = [f"{_told(item, 'paper')}; {_told(item, 'complexity')}", ""] if kind in DESIGNS else []
     return "\n".join(
         [name, *(f"  {argument}" for argument in arguments), "", *facts, inspect.getdoc(item) or ""]

@@ -61,6 +61,10 @@ def read_options(path: str, force: list[str] | None = None) -> Options:
         raise UserError(f"{path}: an option file is a mapping of keys to values, this one is not")
     for entry in force or []:
         _override(options, entry)
+    if force and isinstance(datasets := options.get("datasets"), dict):
+        # datasets:test_4=~ leaves a set out, which one may not have
+        kept = {phase: block for phase, block in datasets.items() if block is not None or phase == "train"}
+        options["datasets"] = kept
     return options
 
 

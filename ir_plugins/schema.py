@@ -46,6 +46,7 @@ SCHEDULERS: dict[str, Callable] = {
     "CosineAnnealingRestartLR": lr_scheduler.CosineAnnealingRestartLR,
 }
 # what the pipeline passes to them, and no option file may
+COLUMNS = ("dataset", "group", "image", "height", "width", "seconds", "peak_mb")  # of metrics.csv
 TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
 
 
@@ -246,6 +247,10 @@ def _metric_problems(metrics: Any) -> Iterator[Problem]:
         return
     for name, block in (metrics or {}).items():
         keys = ("val", "metrics", name)
+        if name in COLUMNS or not re.fullmatch(r"\w[\w.@-]*", name):
+            yield Problem(
+                keys, f"cannot be a column of metrics.csv; expected a word other than {', '.join(COLUMNS)}"
+            )
         yield from _call_problems(keys, block, entries(METRIC_REGISTRY), TO_METRICS, ("better",))
         if fault := BETTER.fault(value_at(block, "better")):
             yield Problem((*keys, "better"), fault)

@@ -1,5 +1,6 @@
 """`basicsr test`: the pipeline."""
 
+import hashlib
 from argparse import Namespace
 from collections.abc import Sequence
 from operator import itemgetter
@@ -78,18 +79,26 @@ def _write_tables(opt: Options, model: Any, left: Sequence[str]) -> None:
 def _how(opt: Options, model: Any) -> dict[str, str]:
     """What the figures depend on beside metrics and pictures."""
     path, val = opt["path"], opt["val"]
-    files = {key: path[key] for key in path if key.startswith("pretrain_network") and path[key]}
+    files = {
+        key: f"{path[key]} (SHA-256 {hashlib.sha256(Path(path[key]).read_bytes()).hexdigest()[:16]})"
+        for key in path
+        if key.startswith("pretrain_network") and path[key]
+    }
     keys = {key: path[key] for key in path if key.startswith("param_key") and path[key]}
     kind = next(model.net_g.parameters()).dtype
     rounded = "not rounded" if val.get("use_image") is False else f"rounded to {val.get('bits') or 8} bits"
     ranks = f" in each of {opt['world_size']} processes" if opt["world_size"] > 1 else ""
-    data = [f"{block['name']} ({block['type']})" for _, block in sorted(opt["datasets"].items())]
+    left_out = {"name", "phase", "io_backend", "scale"}
+    data = [
+        f"{block['name']} ({', '.join(f'{k}: {v}' for k, v in block.items() if k not in left_out)})"
+        for _, block in sorted(opt["datasets"].items())
+    ]
     return {
         "weights": ", ".join([*files.values(), *(f"{key}: {value}" for key, value in keys.items())]),
-        "network": str(opt["network_g"]["type"]),
+        "network": f"{opt['network_g']['type']}, scale {opt.get('scale') or 1}",
         "device": device_name(model.device) + ranks,
         "precision": f"{str(kind).removeprefix('torch.')}; pictures are measured {rounded}",
-        "datasets": ", ".join(data),
+        "datasets": "; ".join(data),
         "peak MB": f"largest of all pictures, in 10^6 bytes: {MEANING[model.device.type]}",
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }

@@ -19,7 +19,7 @@ from pathlib import Path
 import prepare_sr
 
 from ir_plugins.data.files import listed
-from ir_plugins.data.preparation.pipeline import prepare
+from ir_plugins.data.preparation.pipeline import layouts, prepare
 from ir_plugins.data.preparation.presets import PRESETS
 from ir_plugins.errors import UserError
 
@@ -68,7 +68,10 @@ def _prepare(args: argparse.Namespace) -> int:
             f"{args.preset} is no set known here; --list tells them all, such as {listed(PRESETS)}"
         )
     if not args.source:
-        raise UserError(f"--source: is missing; name the folder that {name} was unpacked into")
+        ways = "\n".join(
+            [", in one of these ways:", *layouts(PRESETS[name].parts)] if PRESETS[name].parts else []
+        )
+        raise UserError(f"--source: is missing; name the folder that {name} was unpacked into{ways}")
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers: {args.workers} is too small; give 1 or more")
     if args.codec and not args.lmdb:

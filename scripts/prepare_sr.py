@@ -156,7 +156,10 @@ def _report(args: argparse.Namespace, images: int, crops: list[Crop], folders: d
     print(f"{folders[1].parent}: {len(crops)} {kind} in each of {len(folders)} folders")
     small = [min(crop.height, crop.width) for crop in crops if min(crop.height, crop.width) < args.crop_size]
     if small and not args.whole:
-        print(f"{len(small)} of them are smaller than {args.crop_size}: gt_size may not exceed {min(small)}")
+        print(
+            f"{len(small)} of them are smaller than {args.crop_size}: PairedDataset pads them, for BasicSR's"
+        )
+        print(f"PairedImageDataset gt_size may not exceed {min(small)}")
     ending, backend = (".lmdb", "lmdb") if args.lmdb else ("", "disk")
     for scale in args.scales:
         print(f"\nscale {scale}, in the option file below datasets:")

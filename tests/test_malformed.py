@@ -88,6 +88,7 @@ CHANGES = {
     "train:compile=1": "train:compile: is 1; expected true or false",
     "train:mixup=1.2": "train:mixup: must be a block of keys",
     "val:save_img=5": "val:save_img: is 5; expected true or false",
+    "val:metrics:image={type: psnr}": "val:metrics:image: cannot be a column of metrics.csv",
     "val:metrics=psnr": "val:metrics: is 'psnr'; expected a block of keys",
     "val:metrics:psnr=~": "val:metrics:psnr: must be a block of keys",
     "val:metrics:psnr:test_y_channel='no'": "val:metrics:psnr:test_y_channel: is 'no'; expected true or",

@@ -119,3 +119,8 @@ def test_none_is_nothing_except_where_it_means_something(workplace):
     options = read_options(write("name: x"), entries)
     assert options["network_g"]["attention"] == options["datasets"]["train"]["dataroot_lq"] == "none"
     assert options["path"]["resume_state"] is None
+
+
+def test_an_override_takes_a_dataset_out(workplace):
+    path = write("datasets: {test_1: {name: a}, test_2: {name: b}}")
+    assert read_options(path, ["datasets:test_2=~"]) == {"datasets": {"test_1": {"name": "a"}}}

@@ -341,7 +341,10 @@ def test_unicode_spaces_and_case(workplace, capsys):
     assert run("Rain13K", "--source", "s") == 0
     assert {path.name for path in Path("datasets/Rain13K/target").iterdir()} == {"Straße 雨.png", "b c.jpg"}
     said = refused(capsys, "Rain13K", "--source", "s", "--lmdb", "--output", "o")
-    assert "keys with a dot or beyond ASCII: 'Stra\\xdfe" in said and not Path("o").exists()
+    assert (
+        "names with a dot or beyond ASCII, which no LMDB of BasicSR can have: 'Stra\\xdfe" in said
+        and not Path("o").exists()
+    )
 
 
 def test_outputs_are_not_mixed(workplace, capsys):
@@ -393,7 +396,6 @@ def test_changed_damaged_and_lost_files(workplace, capsys):
     [
         ([], "name a set, such as GoPro"),
         (["Nowhere", "--source", "s"], "Nowhere is no set known here"),
-        (["GoPro"], "--source: is missing; name the folder that GoPro"),
         (["GoPro", "--source", "nowhere"], "--source: nowhere does not exist"),
         (["GoPro", "--source", "s", "--workers", "0"], "--workers: 0 is too small"),
         (["GoPro", "--source", "s", "--codec", "raw"], "--codec: is for LMDBs; add --lmdb"),
@@ -405,6 +407,29 @@ def test_mistakes(workplace, capsys, arguments, says):
     write_layout("SPAD", Path("spad"), SIZE)
     said = refused(capsys, *arguments)
     assert says in said and said.count("\n") == 1 and not Path("datasets").exists()
+
+
+def test_without_source_the_layouts_are_told(workplace, capsys):
+    said = refused(capsys, "Raindrop")
+    assert "--source: is missing; name the folder that Raindrop was unpacked into, in one of these" in said
+    assert "train: train/data/*_rain   train/gt/*_clean" in said
+
+
+def test_an_lmdb_of_former_pictures_is_told(workplace, capsys):
+    (source,) = write_layout("Rain13K", Path("s"), SIZE)
+    assert run("Rain13K", "--source", source, "--output", "o", "--lmdb") == 0
+    assert "holds other" not in capsys.readouterr().out
+    pictures(source, ["input/2.png"], (37, 41), gray=True)
+    assert run("Rain13K", "--source", source, "--output", "o") == 0
+    assert "o/input.lmdb holds other pictures than its folder now" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("label", ["nan", "inf", "1.5", "77"])
+def test_labels_that_are_no_places(workplace, capsys, label):
+    (source,) = write_layout("DPDD", Path("s"), SIZE)
+    file = next(Path(source).rglob("outdoor_labels.npy"))
+    np.save(file, np.array([float(label)]))
+    assert "which is no place from 1 to" in refused(capsys, "DPDD", "--source", source, "--output", "o")
 
 
 def test_the_list_tells_every_set(workplace, capsys):

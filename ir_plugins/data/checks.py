@@ -154,6 +154,8 @@ def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
                 return look_at_bytes(value)
         except Broken as error:
             return f"{image} ({error})"
+        except lmdb.Error:  # a damaged page of the database
+            return f"{image} (cannot be looked up: the LMDB is damaged)"
 
     looks = list(in_threads(look, names, desc=f"checking {where}"))
     if broken := [fault for fault in looks if isinstance(fault, str)]:
@@ -184,7 +186,7 @@ def _check_bits(where: str, root: str, looks: dict[str, Look], kind: type, bits:
     if wrong:
         raise UserError(
             f"{where}: {len(wrong)} of {len(looks)} images in {root} have not 3 channels of {bits} bits: "
-            f"{listed(wrong)}; {kind.__name__} needs them so, PairedDataset reads 8 bits of any"
+            f"{listed(wrong)}; {kind.__name__} needs them so; PairedDataset without `bits: 16` reads any"
         )
 
 

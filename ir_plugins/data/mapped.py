@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import lmdb
+
 from ..compat import LMDB_READING, lmdb_environment
 from ..errors import UserError
 
@@ -27,7 +29,10 @@ class MappedLmdb:
         if environment is not self._environment:
             # never ended: nobody writes to a database that is read, so it holds nothing up
             self._environment, self._transaction = environment, environment.begin(buffers=True)
-        value = self._transaction.get(key.encode())
+        try:
+            value = self._transaction.get(key.encode())
+        except lmdb.Error as error:
+            raise UserError(f"key '{key}' of the LMDB {self._folder}: {error}; make it again") from None
         if value is None:
             raise UserError(
                 f"key '{key}' is not in the LMDB {self._folder}, though its meta_info.txt or your "

@@ -39,8 +39,7 @@ def encode(pixels: np.ndarray) -> bytes:
     h, w, c = shape
     bits = 8 * pixels.itemsize
     rows = np.ascontiguousarray(pixels, _PIXELS[bits]).tobytes()
-    digest = hashlib.blake2b(rows, digest_size=16).digest()
-    return _HEADER.pack(MAGIC, _VERSION, bits, c, h, w, digest) + rows
+    return _HEADER.pack(MAGIC, _VERSION, bits, c, h, w, _digest(rows)) + rows
 
 
 def is_raw(value: bytes | memoryview) -> bool:
@@ -60,6 +59,15 @@ def view(value: bytes | memoryview) -> np.ndarray:
     if beyond := len(value) - HEADER_SIZE - h * w * c * bits // 8:
         raise Broken("truncated" if beyond < 0 else "too long")
     return np.frombuffer(value, _PIXELS[bits], offset=HEADER_SIZE).reshape(h, w, c)
+
+
+def is_intact(value: bytes | memoryview) -> bool:
+    """Whether the pixels of a value are those that `encode` was given; reads all of them."""
+    return _digest(value[HEADER_SIZE:]) == _HEADER.unpack_from(value)[-1]
+
+
+def _digest(rows: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(rows, digest_size=16).digest()
 
 
 def converted(pixels: np.ndarray, flag: Literal["color", "grayscale", "unchanged"]) -> np.ndarray:

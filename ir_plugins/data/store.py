@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import UserError
 from .mapped import MappedLmdb
-from .raw import Broken, is_raw, view
+from .raw import Broken, is_intact, is_raw, view
 
 FLAGS = {
     "color": cv2.IMREAD_COLOR,
@@ -28,16 +28,20 @@ class Store:
         self.root, self.flag = root, FLAGS[flag]
         self._database = MappedLmdb(root) if backend == "lmdb" else None
 
-    def read(self, file: str) -> np.ndarray:
+    def read(self, file: str, *, verified: bool = False) -> np.ndarray:
         """The picture at a path below the root, or under a key: (H, W, C), uint8 or uint16, BGR.
 
         Of raw pixels it is a view into the database, as they were stored whatever the flag is: only the part
-        that is used is read at all.  Raises UserError, naming the picture, where it cannot be read.
+        that is used is read at all, unless all of them are to be `verified`.  Raises UserError, naming the
+        picture, where it cannot be read.
         """
         content = self._content(file)
         try:
             if is_raw(content):
-                return view(content)
+                pixels = view(content)
+                if verified and not is_intact(content):
+                    raise Broken("damaged")
+                return pixels
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), self.flag)
         except Broken as error:
             raise UserError(f"{self.where(file)} is {error}; make the LMDB again") from None

@@ -6,15 +6,18 @@ import pickle
 import struct
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from ir_plugins.data import raw
+from ir_plugins.data.checks import check_dataset
 from ir_plugins.data.files import Broken, look_at_bytes
 from ir_plugins.data.lmdb import write_lmdb
 from ir_plugins.data.mapped import MappedLmdb
+from ir_plugins.data.store import Store
 from ir_plugins.errors import UserError
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
@@ -215,3 +218,31 @@ def test_basicsr_reads_raw_as_it_reads_png(folder):
         items[codec] = list(PairedImageDataset(opt | {"io_backend": {"type": "lmdb"}}))
     for theirs, ours in zip(items["png"], items["raw"], strict=True):
         assert theirs["gt_path"] == ours["gt_path"] and (theirs["gt"] == ours["gt"]).all()
+
+
+def test_one_flipped_bit_is_seen_where_all_of_a_picture_is_read(folder, pictures):
+    value = bytearray(raw.encode(pictures["a"]))
+    assert raw.is_intact(value)
+    value[-1] ^= 1
+    assert not raw.is_intact(value)
+    with lmdb.open(str(folder / "raw.lmdb"), map_size=1 << 26) as env, env.begin(write=True) as transaction:
+        transaction.put(b"a", bytes(value))
+    store = Store(str(folder / "raw.lmdb"), "lmdb", "color")
+    store.read("a")  # as training does
+    with pytest.raises(UserError, match=r"key 'a' of the LMDB .*raw.lmdb is damaged; make the LMDB again"):
+        store.read("a", verified=True)
+
+
+def test_a_damaged_page_is_told(folder):
+    data = folder / "raw.lmdb/data.mdb"
+    content = bytearray(data.read_bytes())
+    options = {"type": "GaussianNoiseDataset", "dataroot_gt": str(folder / "raw.lmdb"), "sigma": 5}
+    options |= {"io_backend": {"type": "lmdb"}, "phase": "val"}
+    told = 0
+    for page in range(2, len(content) // 4096):  # the first two are LMDB's own
+        data.write_bytes(content[: 4096 * page] + b"\xff" * 4096 + content[4096 * (page + 1) :])
+        try:
+            check_dataset("datasets:x", options)
+        except UserError as error:
+            told += "the LMDB is damaged" in str(error)
+    assert told

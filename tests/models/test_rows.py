@@ -118,3 +118,10 @@ LMDB = {
 )
 def test_a_picture_is_called_by_its_place_and_never_leads_out(data, opt, name):
     assert picture_name({key: [value] for key, value in data.items()}, opt) == name
+
+
+def test_whatever_a_metric_raises_is_told_of_its_picture():
+    small = np.zeros((24, 28, 3), np.uint8)
+    values, fault = take_metrics({"img": small}, {"m": {"type": "calculate_niqe", "crop_border": 0}})
+    assert values == {}
+    assert fault.startswith("val:metrics:m: ")

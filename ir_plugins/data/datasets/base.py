@@ -4,6 +4,7 @@ H x W picture, h x w window of it, C channels, s scale
 """
 
 import hashlib
+import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -155,7 +156,7 @@ class PictureDataset(Dataset):
 
     def _read(self, kind: str, file: str) -> np.ndarray:
         store = self._stores[kind]
-        pixels = store.read(file)
+        pixels = store.read(file, verified=not self.training)  # in training only the patch is read
         if self.bits == 16 and (pixels.dtype != np.uint16 or pixels.shape[2] != 3):
             found = f"{pixels.shape[2]} channels of {8 * pixels.itemsize} bits"
             raise UserError(f"{store.where(file)} has {found}; {type(self).__name__} needs 3 of 16 bits")
@@ -164,7 +165,7 @@ class PictureDataset(Dataset):
     def _random_numbers(self, row: Row) -> AbstractContextManager:
         if self.training:
             return nullcontext()  # the loader seeds them, draw by draw
-        digest = hashlib.blake2b(row.name.encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(os.fsencode(row.name), digest_size=8).digest()
         return seeded(int.from_bytes(digest, "little"))
 
     def _patches(self, row: Row, pictures: dict[str, np.ndarray]) -> list[np.ndarray]:

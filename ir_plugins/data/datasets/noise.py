@@ -40,7 +40,9 @@ class GaussianNoiseDataset(NoiseDataset):
     option_keys: Mapping[str, Key] = {
         **DegradedDataset.option_keys,
         "color": COLOUR,
-        "sigma": Key(float | Sequence[float], "noise level from 0 to 255, or least and greatest", least=0),
+        "sigma": Key(
+            float | Sequence[float], "noise level from 0 to 255, or least and greatest", least=0, below=256
+        ),
         "seed": Key(int, "of a test picture's noise; default: the picture's name", least=0),
         "rounded": Key(bool, "clip and round LQ to 8 bits, as a saved picture is; default false"),
     }

@@ -163,8 +163,7 @@ def pack(
     jobs: Iterable[Job], folders: Iterable[Path], journal: Journal, workers: int | None, codec: str = "png"
 ) -> None:
     """Pack every folder into the LMDB beside it, unless that holds the same images.  Raises UserError."""
-    inputs = json.dumps([(job.name, journal.images[job.name]) for job in jobs]).encode()
-    content = hashlib.blake2b(inputs, digest_size=16).hexdigest()
+    content = _content(jobs, journal)
     if codec != "png":
         content = f"{codec} {content}"
     for folder in folders:
@@ -180,6 +179,21 @@ def pack(
                 f"{database} holds other images than {folder} now, or in another codec; delete it and run "
                 "again"
             )
+
+
+def outdated(jobs: Iterable[Job], folders: Iterable[Path], journal: Journal) -> list[Path]:
+    """The LMDBs that hold other pictures than their folders do now."""
+    content = _content(jobs, journal)
+    packed = {Path(f"{folder}.lmdb"): journal.databases.get(_key(folder, journal)) for folder in folders}
+    return [
+        path for path, known in packed.items() if path.exists() and known and known.split()[-1] != content
+    ]
+
+
+def _content(jobs: Iterable[Job], journal: Journal) -> str:
+    """A digest over all that the pictures were made from."""
+    inputs = json.dumps([(job.name, journal.images[job.name]) for job in jobs]).encode()
+    return hashlib.blake2b(inputs, digest_size=16).hexdigest()
 
 
 def _key(folder: Path, journal: Journal) -> str:

@@ -137,6 +137,8 @@ def _looked_at(groups: Sequence[Group], bits: int, workers: int | None) -> list[
                 return f"{path} (has an alpha channel: flatten it)"
             if max(seen.bits, 8) != bits:
                 return f"{path} ({seen.bits} bits a channel, not {bits})"
+            if bits == 16 and seen.channels != 3:
+                return f"{path} ({seen.channels} channels, not 3)"
             if path.suffix.lower() in (".jpg", ".jpeg", ".tif", ".tiff") and _mode(path) == "CMYK":
                 return f"{path} (is CMYK: convert it to RGB)"
             looks.append(seen)
@@ -179,9 +181,9 @@ def _places(sources: Sequence[Source], labels: Sequence[str], count: int) -> lis
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"--source: {files[0]} cannot be read ({error}); download it again") from None
         for number in numbers:
-            if number != int(number) or not 1 <= number <= count or places[int(number) - 1]:
+            if number not in range(1, count + 1) or places[int(number) - 1]:
                 raise UserError(
-                    f"--source: {files[0]} has {number:g}, which is no place from 1 to {count} or is "
+                    f"--source: {files[0]} has {number}, which is no place from 1 to {count} or is "
                     "labelled already; take the labels of this very test set"
                 )
             places[int(number) - 1] = label

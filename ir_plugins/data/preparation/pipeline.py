@@ -9,7 +9,7 @@ from ..files import alone, existing_folder, files_in, listed
 from . import jobs as work
 from .jobs import Job, Journal
 from .parts import Plan
-from .presets import PRESETS, Preset
+from .presets import PRESETS, Part, Preset
 from .sources import Source
 
 JOURNAL = ".prepared.jsonl"  # hidden: the output may itself be what a dataset reads
@@ -37,8 +37,10 @@ def prepare(
     resolved = {folder.resolve(): folder for folder in plan.folders}
     plan.jobs = [_settled(job, resolved) for job in plan.jobs]
     to_fill = [folder for folder in plan.folders if any(_fills(job, folder) for job in plan.jobs if job.make)]
-    if lmdb:
-        _refuse_lmdb(name, plan)
+    if lmdb and not plan.folders:
+        raise UserError(f"--lmdb: {name} is read by its lists and stays where it is; leave --lmdb out")
+    if lmdb or preset.sr:
+        _refuse_names(plan)
     for link, target in plan.links.items():
         if os.path.lexists(link) and link.resolve() != target:
             raise UserError(f"--output: {link} is there already and is not {target}; move it away")
@@ -58,6 +60,10 @@ def prepare(
             work.verify(plan.jobs, workers)
             if lmdb:
                 work.pack(plan.jobs, plan.folders, journal, workers, codec)
+            for database in work.outdated(plan.jobs, plan.folders, journal):
+                plan.notes.append(
+                    f"{database} holds other pictures than its folder now: delete it, pack anew"
+                )
     return _report(output, plan)
 
 
@@ -70,17 +76,24 @@ def _plan(name: str, preset: Preset, sources: Sequence[Source], output: Path, wo
             missing.append(part)
     if any(not part.optional for part in missing) or len(missing) == len(preset.parts):
         lines = [
-            f"--source: no {name} as it is known here; correct the path or arrange it in one of these ways"
+            f"--source: no {name} as it is known here; correct the path or arrange it in one of these ways",
+            *layouts(missing),
         ]
-        for part in missing:
-            label = f"{part.folder}: " if part.folder else ""
-            lines += [f"    {label}{text}" for text in part.expected()]
         lines += [f"  but {source}" for source in sources]
         raise UserError("\n".join(lines))
     for part in missing:
         expected = part.expected()[0]
         plan.notes.append(f"{part.folder or expected}: not in --source and left out (expected: {expected})")
     return plan
+
+
+def layouts(parts: Sequence[Part]) -> list[str]:
+    """How the parts of a set may lie below --source, a line each."""
+    return [
+        f"    {part.folder}: {text}" if part.folder else f"    {text}"
+        for part in parts
+        for text in part.expected()
+    ]
 
 
 def _fills(job: Job, folder: Path) -> bool:
@@ -120,14 +133,12 @@ def _refuse_twins(jobs: Sequence[Job]) -> None:
             seen[key] = job
 
 
-def _refuse_lmdb(name: str, plan: Plan) -> None:
-    if not plan.folders:
-        raise UserError(f"--lmdb: {name} is read by its lists and stays where it is; leave --lmdb out")
+def _refuse_names(plan: Plan) -> None:
     stems = [output.file.stem for job in plan.jobs for output in job.outputs]
     if bad := [ascii(stem) for stem in stems if "." in stem or not (stem.isascii() and stem.isprintable())]:
         raise UserError(
-            f"--lmdb: BasicSR cannot read keys with a dot or beyond ASCII: {listed(bad)}; rename them in "
-            "--source, or leave --lmdb out"
+            f"--source: names with a dot or beyond ASCII, which no LMDB of BasicSR can have: {listed(bad)}; "
+            "rename them"
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.io
 
 from ...errors import UserError
-from ..files import Broken, in_threads, look_at_file
+from ..files import Broken, in_threads, listed, look_at_file
 from .jobs import Job, Output
 from .parts import Count, Plan, refuse
 from .sources import Source, table
@@ -189,7 +189,11 @@ class Pairs:
             return None
         rows = table(file)
         if wrong := [f"line {number}" for number, columns in rows if len(columns) != 2]:
-            raise UserError(f"--source: {file}: {wrong[0]} and {len(wrong) - 1} more do not have two columns")
+            raise UserError(
+                f"--source: {file}: not of two columns: {listed(wrong)}; write LQ's path and GT's"
+            )
+        if not rows:
+            raise UserError(f"--source: {file} names no pairs; download it again")
         pairs = [(rain.lstrip("/"), gt.lstrip("/")) for _, (rain, gt) in rows]
         root = file.parent
 

@@ -112,7 +112,7 @@ def test_spad_lists_are_made_regular(workplace):
 @pytest.mark.parametrize(
     "text, says",
     [
-        ("/real_world/1/1.png\n", "line 1 and 0 more do not have two columns"),
+        ("/real_world/1/1.png\n", "not of two columns: line 1"),
         ("/real_world/1/1.png /real_world_gt/1/7.png", r"1 of 1 pictures will not do: real_world_gt/1/7.png"),
         ("/real_world/1/1.png /real_world_gt/small.png", "of different size"),
         ("/../s/real_world/1/1.png /real_world_gt/1/1.png", "which is in no folder beside it"),
