@@ -185,9 +185,8 @@ def outdated(jobs: Iterable[Job], folders: Iterable[Path], journal: Journal) -> 
     """The LMDBs that hold other pictures than their folders do now."""
     content = _content(jobs, journal)
     packed = {Path(f"{folder}.lmdb"): journal.databases.get(_key(folder, journal)) for folder in folders}
-    return [
-        path for path, known in packed.items() if path.exists() and known and known.split()[-1] != content
-    ]
+    old = [path for path, known in packed.items() if known and known.split()[-1] != content]
+    return [path for path in old if path.exists()]
 
 
 def _content(jobs: Iterable[Job], journal: Journal) -> str:

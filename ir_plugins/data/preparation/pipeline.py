@@ -61,9 +61,8 @@ def prepare(
             if lmdb:
                 work.pack(plan.jobs, plan.folders, journal, workers, codec)
             for database in work.outdated(plan.jobs, plan.folders, journal):
-                plan.notes.append(
-                    f"{database} holds other pictures than its folder now: delete it, pack anew"
-                )
+                text = "holds other pictures than its folder now; delete it and pack anew"
+                plan.notes.append(f"{database} {text}")
     return _report(output, plan)
 
 

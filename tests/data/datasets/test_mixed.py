@@ -180,7 +180,7 @@ BAD = [
     (lambda s: s | {"rain": {"dataroot_gt": "gt"}}, "sets:rain:dataroot_lq", "is missing"),
     (lambda s: s | {"snow": {}}, "sets:snow:dataroot_gt", "is missing"),
     (lambda s: s | {"noise": s["noise"] | {"sigma": None}}, "sets:noise:sigma", "is missing; write a number"),
-    (lambda s: s | {"noise": s["noise"] | {"sigma": -3}}, "sets:noise:sigma", "of at least 0"),
+    (lambda s: s | {"noise": s["noise"] | {"sigma": -3}}, "sets:noise:sigma", "expected a number from 0"),
     (
         lambda s: s | {"rain": s["rain"] | {"dataroot_gtt": "x"}},
         "sets:rain:dataroot_gtt",
