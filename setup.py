@@ -29,7 +29,7 @@ setup(
     ],
     extras_require={
         "metrics": ["lpips", "DISTS_pytorch"],
-        "dev": ["pytest", "ruff", "jsonschema", "onnx", "onnxscript", "onnxruntime", "h5py"],
+        "dev": ["pytest", "pytest-xdist", "ruff", "jsonschema", "onnx", "onnxscript", "onnxruntime", "h5py"],
         "results": ["bm3d"],  # ten_minutes.py denoise
         "dnd": ["h5py"],  # prepare_data.py DND
         "lint": ["pyright[nodejs]"],
