@@ -74,7 +74,7 @@ def main() -> int:
         basicsr("lmdb", "--input", f"train/{kind}", "--output", f"train_{kind}.lmdb", "--codec", "raw")
 
     short, long = (timed(options(args.task, "speed", total)) for total in (10, 50))
-    total = int(60 * args.minutes * 40 / (long - short))
+    total = max(50, int(60 * args.minutes * 40 / (long - short)))
     seconds = timed(options(args.task, args.task, total))
     print(f"\ntrained on {counts['train']} pictures: {total} iterations in {seconds:.0f} s")
     weights = f"path:pretrain_network_g=experiments/{args.task}/models/net_g_latest.pth"
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def split(sources: dict[str, Path], output: Path, every: int) -> dict[str, int]:
-    """Copy every so-manieth picture of each kind to held_out and the others to train; return the counts."""
+    """Copy the first of every `every` pictures to held_out, the others to train; return the counts."""
     counts = {}
     for kind, folder in sources.items():
         for number, file in enumerate(image_files(folder)):

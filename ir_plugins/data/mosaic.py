@@ -43,7 +43,7 @@ def demosaiced(raw: np.ndarray, pattern: str = "rggb") -> np.ndarray:
         for kernel in (GREEN_AT_OTHERS, IN_THE_ROW, IN_THE_ROW.T, ACROSS)
     )
     colour = _colours(h, w, pattern)
-    # the one of red and blue that stands in the row of each pixel: at a green one, its left neighbour's
+    # the one of red and blue that stands in the row of each pixel: at a green one, its neighbour's
     in_row = np.where(colour == 1, _colours(h, w + 1, pattern)[:, 1:], colour)
     found = np.empty((h, w, 3))
     found[..., 1] = np.where(colour == 1, raw, green)

@@ -75,6 +75,7 @@ class PictureDataset(Dataset):
     def patches(self, pictures: dict[str, np.ndarray], window: Window) -> list[np.ndarray]:
         """The window of LQ (or of each view) and, last, of GT: (h, w, C), (sh, sw, C), in self.colour.
 
+        GT alone where `finished` makes LQ out of it.
         pictures: of each kind (H, W, C) as stored.  window: in the pixels of LQ.
         """
         raise NotImplementedError
@@ -84,7 +85,7 @@ class PictureDataset(Dataset):
         raise NotImplementedError
 
     def finished(self, lq: Tensor, gt: Tensor) -> Tensor:
-        """What is to be done to lq (C, h, w) when everything else has been."""
+        """What is to be done to lq (C, h, w) when everything else has been; lq may be gt itself."""
         return lq
 
     @classmethod
@@ -139,9 +140,8 @@ class PictureDataset(Dataset):
         row = self.rows[index]
         pictures = {kind: self._read(kind, file) for kind, file in row.files.items()}
         with self._random_numbers(row):
-            tensors = [to_tensor(patch) for patch in self._ready(self._patches(row, pictures))]
-            lq, gt = torch.cat(tensors[:-1]), tensors[-1]
-            lq = self.finished(lq, gt)
+            *lqs, gt = (to_tensor(patch) for patch in self._ready(self._patches(row, pictures)))
+            lq = self.finished(torch.cat(lqs) if lqs else gt, gt)
         paths = {f"{kind}_path": self._stores[kind].path(file) for kind, file in row.files.items()}
         lq_path = paths[next(iter(paths))]  # the left view's, of two; GT's, of pictures that have no other
         return {"lq": lq, "gt": gt, "lq_path": lq_path, **paths, "name": row.name}

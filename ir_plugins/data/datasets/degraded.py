@@ -30,8 +30,7 @@ class DegradedDataset(PictureDataset):
         return h // self.scale, w // self.scale
 
     def patches(self, pictures: dict[str, np.ndarray], window: Window) -> list[np.ndarray]:
-        gt = self.coloured(window.cut(pictures["gt"]))
-        return [gt, gt]
+        return [self.coloured(window.cut(pictures["gt"]))]
 
 
 def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
