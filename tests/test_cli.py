@@ -139,3 +139,12 @@ def test_torchrun_spellings_of_local_rank_are_accepted(workplace, capsys):
     for spelling in ("--local_rank=0", "--local-rank=0"):
         assert main(["train", "-opt", "nowhere.yml", spelling]) == 2
         assert "no such option file" in capsys.readouterr().err
+
+
+def test_list_tells_the_keys_of_a_dataset(capsys):
+    assert main(["list", "datasets", "JPEGDataset"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  encoder: one of opencv, libjpeg; which library compresses; default opencv" in lines
+    assert any(
+        line.startswith("  quality: a whole number or a list of whole numbers; from 1 to") for line in lines
+    )

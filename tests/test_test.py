@@ -1,6 +1,7 @@
 """`basicsr test`: what it writes, and what of it can be measured again."""
 
 import csv
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -152,8 +153,9 @@ def test_the_table_has_each_set_and_how_it_was_measured(twice, capsys):
         assert float(table[name]["median s"]) == pytest.approx(seconds, rel=0.01, abs=1e-6)
     text = (ROOT / "metrics.md").read_text()
     for told in (
-        "- weights: w.pth",
-        "- network: Twice",
+        f"- weights: w.pth (SHA-256 {hashlib.sha256(Path('w.pth').read_bytes()).hexdigest()[:16]})",
+        "- network: Twice, scale 2",
+        "more (type: PairedImageDataset, dataroot_gt: data/more/gt, dataroot_lq: data/more/lq)",
         "CPU threads",
         "float32; pictures are measured rounded to 8 bits",
         "- psnr: {type: calculate_psnr, crop_border: 3}",

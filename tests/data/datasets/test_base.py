@@ -1,5 +1,6 @@
 """What holds of every dataset: tests that repeat, training that does not, its keys, odd pictures."""
 
+import os
 import random
 import shutil
 from pathlib import Path
@@ -484,3 +485,25 @@ def test_pictures_in_folders_are_told_apart(folders):
     dataset = open_case("noise", folders)
     assert dataset.groups == ["", "", "indoor"]
     assert [item["name"] for item in dataset] == ["b", "c", "indoor/a"]
+
+
+def test_a_name_that_is_no_text_has_its_noise_too(tmp_path):
+    """As Linux allows: a byte that is no UTF-8."""
+    save(tmp_path / "a.png", random_pixels(11, 13))
+    (tmp_path / "gt").mkdir()
+    os.rename(tmp_path / "a.png", os.fsencode(tmp_path) + b"/gt/\xff.png")
+    options = block(GaussianNoiseDataset, dataroot_gt=str(tmp_path / "gt"), sigma=25)
+    first, again = (GaussianNoiseDataset(options)[0]["lq"] for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_validation_compares_the_checksum_of_raw_pixels(tmp_path):
+    save(tmp_path / "gt/a.png", random_pixels(71, 73))
+    options = packed({"dataroot_gt": str(tmp_path / "gt")}, "raw") | {"sigma": 0}
+    data = tmp_path / "gt.raw.lmdb/data.mdb"
+    content = bytearray(data.read_bytes())
+    content[content.index(raw_values.MAGIC) + 5000] ^= 1
+    data.write_bytes(content)
+    GaussianNoiseDataset(block(GaussianNoiseDataset, "train", **options))[0]
+    with pytest.raises(UserError, match=r"key .a. of the LMDB .* is damaged; make the LMDB again"):
+        GaussianNoiseDataset(block(GaussianNoiseDataset, **options))[0]
