@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from . import compat
-from .errors import UserError
+from .runtime.errors import UserError
 
 try:
     compat.repair()

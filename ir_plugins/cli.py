@@ -4,14 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import schema
-from .data.lmdb import CODECS, write_lmdb
-from .errors import Stopped, UserError
-from .listing import KINDS, describe, table
-from .options import Options, read_options
-from .profiling import profile
-from .test import test
-from .train import train
+from .checks import option_file
+from .commands.list import KINDS, describe, table
+from .commands.profile import profile
+from .commands.test import test
+from .options.reading import Options, read_options
+from .pictures.lmdb import CODECS, write_lmdb
+from .runtime.errors import Stopped, UserError
+from .training.pipeline import train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +126,7 @@ def _profile(arguments: argparse.Namespace) -> None:
 
 def _checked_options(arguments: argparse.Namespace) -> Options:
     options = read_options(arguments.opt, arguments.force_yml)
-    schema.check(options, arguments.opt, is_train="train" in options, force=arguments.force_yml)
+    option_file.check(options, arguments.opt, is_train="train" in options, force=arguments.force_yml)
     return options
 
 

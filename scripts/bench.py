@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ir_plugins.archs import AST, Restormer
-from ir_plugins.machine import device_name, peak_memory, synchronize
 from ir_plugins.ops.key_semantic import Backend, build_dictionary, key_semantic_attention
+from ir_plugins.runtime.machine import device_name, peak_memory, synchronize
 
 WINDOWS, HEADS, TOKENS, HEAD_DIM, TOP_K = 8, 6, 1024, 30, 512  # SemanIR-S: 32 x 32 windows, half of the keys
 AST_B = {"embed_dim": 32, "depths": (1, 2, 8, 8, 2, 8, 8, 2, 1), "token_mlp": "frfn", "drop_path_rate": 0.0}

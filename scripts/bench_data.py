@@ -21,8 +21,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from ir_plugins.data import PairedDataset
-from ir_plugins.data.lmdb import CODECS, write_lmdb
 from ir_plugins.data.resize import imresize
+from ir_plugins.pictures.lmdb import CODECS, write_lmdb
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from ir_plugins.cli import main as basicsr
 from ir_plugins.data import Dataset_PairedImage
-from ir_plugins.data.order import Drawn, TrainOrder
 from ir_plugins.data.patch_plan import OneStage
+from ir_plugins.training.order import Drawn, TrainOrder
 
 from basicsr.models.base_model import BaseModel
 from basicsr.train import train_pipeline

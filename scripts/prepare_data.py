@@ -18,10 +18,9 @@ from pathlib import Path
 
 import prepare_sr
 
-from ir_plugins.data.files import listed
 from ir_plugins.data.preparation.pipeline import layouts, prepare
 from ir_plugins.data.preparation.presets import PRESETS
-from ir_plugins.errors import UserError
+from ir_plugins.runtime.errors import UserError, listed
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,11 +21,13 @@ import math
 import sys
 from pathlib import Path
 
-from ir_plugins.data.files import Broken, Look, alone, existing_folder, in_threads, listed, look_at_file
-from ir_plugins.data.lmdb import image_keys
 from ir_plugins.data.preparation.jobs import Job, Journal, make, pack, refuse_foreign, verify
 from ir_plugins.data.preparation.subimages import Crop, cutting, lay_out
-from ir_plugins.errors import UserError
+from ir_plugins.pictures.files import Broken, Look, existing_folder, look_at_file
+from ir_plugins.pictures.lmdb import image_keys
+from ir_plugins.runtime.errors import UserError, listed
+from ir_plugins.runtime.locks import alone
+from ir_plugins.runtime.threads import in_threads
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -25,9 +25,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ir_plugins.data import GaussianNoiseDataset, PairedDataset
-from ir_plugins.data.files import existing_folder, image_files
-from ir_plugins.errors import UserError
 from ir_plugins.metrics import psnr, ssim
+from ir_plugins.pictures.files import existing_folder, image_files
+from ir_plugins.runtime.errors import UserError
 
 from basicsr.utils import imfrombytes, tensor2img
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import ir_plugins  # noqa: F401  (registers everything)
-from ir_plugins.editor_schema import editor_schema
+from ir_plugins.checks.editor_schema import editor_schema
 
 FILE = Path(__file__).parent.parent / "options/schema.json"
 

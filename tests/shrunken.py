@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import torch
 
-from ir_plugins.building import build_on_meta
+from ir_plugins.archs.building import build_on_meta
 from ir_plugins.data.datasets.mixed import blocks
-from ir_plugins.data.lmdb import write_lmdb
+from ir_plugins.pictures.lmdb import write_lmdb
 
 from basicsr.archs import build_network
 

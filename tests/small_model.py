@@ -5,7 +5,7 @@ from tiny import tiny_options
 from torch import Tensor, nn
 
 from ir_plugins.models import RestorationModel
-from ir_plugins.options import complete
+from ir_plugins.options.reading import complete
 
 NETWORK = {"type": "SmallNet"}
 FOLDERS = ("models", "training_states", "visualization")

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from tiny import tiny_options
 
-from ir_plugins import schema
 from ir_plugins.cli import main
-from ir_plugins.listing import KINDS
+from ir_plugins.commands.list import KINDS
+from ir_plugins.options.registries import optimizers
 
 
 def test_check_touches_no_disk(workplace, capsys):
@@ -43,7 +43,7 @@ def test_list_names_what_an_option_file_can_name(kind, capsys):
     assert main(["list", kind]) == 0
     names = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
     assert EXPECTED[kind] <= names
-    assert kind != "optimizers" or names == set(schema.optimizers())
+    assert kind != "optimizers" or names == set(optimizers())
 
 
 def test_profile_counts_parameters_and_macs(workplace, capsys):
@@ -86,7 +86,7 @@ def test_profile_counts_the_fused_attention(workplace, capsys):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    import ir_plugins.profiling  # noqa: F401
+    import ir_plugins.commands.profile  # noqa: F401
     from ir_plugins.ops.key_semantic import key_semantic_attention
 
     q = torch.rand(4, 2, 49, 8)
@@ -104,7 +104,7 @@ def test_the_installed_command_and_the_module_are_one():
 
 @pytest.mark.parametrize("kind, name", [("attentions", "assa"), ("ffns", "gdfn")])
 def test_designs_are_listed_with_paper_complexity_and_arguments(kind, name, capsys):
-    from ir_plugins.listing import KINDS
+    from ir_plugins.commands.list import KINDS
 
     assert main(["list", kind]) == 0
     listed = " ".join(capsys.readouterr().out.split())

@@ -366,7 +366,7 @@ def test_outputs_are_not_mixed(workplace, capsys):
 
 
 def jobs_lock(file):
-    from ir_plugins.data.files import alone
+    from ir_plugins.runtime.locks import alone
 
     return alone(file, "")
 

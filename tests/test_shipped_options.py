@@ -9,10 +9,10 @@ from types import ModuleType
 import pytest
 from shrunken import overrides, write_data, write_weights
 
-from ir_plugins import schema
+from ir_plugins.checks import option_file
 from ir_plugins.cli import main
 from ir_plugins.data.preparation.presets import PRESETS
-from ir_plugins.options import read_options
+from ir_plugins.options.reading import read_options
 
 FILES = sorted((Path(__file__).parent.parent / "options").glob("*.yml"))
 TRAIN = [path for path in FILES if path.stem.startswith("train_")]
@@ -32,7 +32,7 @@ def test_every_variant_that_a_header_tells_is_valid(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", ModuleType("lpips"))  # an extra, which need not be there
     for force in variants(path):
         assert force
-        schema.check(read_options(str(path), force), str(path), is_train=path in TRAIN, force=force)
+        option_file.check(read_options(str(path), force), str(path), is_train=path in TRAIN, force=force)
 
 
 @pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)

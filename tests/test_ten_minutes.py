@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import ten_minutes
-from pictures import random_pixels, save
+from picture_sets import random_pixels, save
 
-from ir_plugins import schema
-from ir_plugins.errors import UserError
+from ir_plugins.checks import option_file
+from ir_plugins.runtime.errors import UserError
 
 
 def test_every_few_pictures_one_of_each_kind_is_held_out(tmp_path):
@@ -30,9 +30,9 @@ def test_every_few_pictures_one_of_each_kind_is_held_out(tmp_path):
 @pytest.mark.parametrize("task", ten_minutes.TASKS)
 def test_its_option_files_are_valid(task):
     options = ten_minutes.options(task, task, 100)
-    schema.check(options, "o.yml", is_train=False)
+    option_file.check(options, "o.yml", is_train=False)
     options["datasets"].pop("test")
-    schema.check(options, "o.yml", is_train=True)
+    option_file.check(options, "o.yml", is_train=True)
 
 
 def test_what_is_there_is_not_overwritten(workplace, monkeypatch, capsys):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..signatures import fits, kind_of
+from ..options.signatures import fits, kind_of
 from . import ATTENTIONS, FEED_FORWARDS
 
 Design = str | Mapping[str, Any] | None  # a name, {type: name, argument: value, ...}, or ~: the paper's

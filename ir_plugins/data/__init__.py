@@ -1,8 +1,5 @@
 """Datasets, registered by hand, and the tools that make and check what they read."""
 
-from basicsr.utils import img_util
-
-from ..compat import rebind
 from .datasets.bayer import BayerDataset
 from .datasets.bicubic import BicubicDataset
 from .datasets.jpeg import JPEGDataset
@@ -14,10 +11,6 @@ from .datasets.restormer import (
     Dataset_GaussianDenoising,
     Dataset_PairedImage,
 )
-from .raw import decoding_raw
-
-# a database of raw pixels is read by every dataset, BasicSR's too
-rebind(img_util.imfrombytes, decoding_raw(img_util.imfrombytes))
 
 __all__ = [
     "BayerDataset",

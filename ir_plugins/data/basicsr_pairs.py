@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from .files import files_in, listed, strangers
+from ..pictures.files import files_in, strangers
+from ..runtime.errors import UserError, listed
 
 GT, LQ = "dataroot_gt", "dataroot_lq"
 

@@ -13,20 +13,13 @@ import lmdb
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ..compat import LMDB_READING, lmdb_environment
-from ..errors import UserError
-from ..problems import registered
+from ..options.registries import registered
+from ..pictures.environments import LMDB_READING, lmdb_environment
+from ..pictures.files import Broken, Look, existing_folder, look_at_bytes, look_at_file
+from ..runtime.errors import UserError, listed
+from ..runtime.threads import in_threads
 from .basicsr_pairs import GT, LQ, file_names, lmdb_keys
 from .datasets.mixed import blocks
-from .files import (
-    Broken,
-    Look,
-    existing_folder,
-    in_threads,
-    listed,
-    look_at_bytes,
-    look_at_file,
-)
 
 
 def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UserError
-from .files import IMAGE_SUFFIXES, existing_folder, image_files, listed
+from ..pictures.files import IMAGE_SUFFIXES, existing_folder, image_files
+from ..runtime.errors import UserError, listed
 
 MOST = 1000  # names in a message: mismatches are to be seen, not counted
 _ENDING = f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"

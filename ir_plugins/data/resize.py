@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .window import Window
+from ..pictures.window import Window
 
 # float64 values per block of output rows: two such blocks stay in the L2 cache while the taps pass over them
 _BLOCK = 1 << 15

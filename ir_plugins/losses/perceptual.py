@@ -11,8 +11,8 @@ from torchvision.models import get_model_weights
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from ..checkpoints import read_weights
-from ..errors import UserError
+from ..runtime.errors import UserError
+from ..weights.files import read_weights
 from .pairs import check_choice, check_side, full_precision
 
 CONVOLUTIONS = {  # of each of the five blocks, which end in a pooling

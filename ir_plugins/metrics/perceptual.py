@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
-from ..randomness import kept_random_state
+from ..runtime.errors import UserError
+from ..runtime.randomness import kept_random_state
 from .pictures import Picture, Planes, check_side, planes
 from .registering import metric
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..runtime.errors import UserError
 
 Picture = NDArray[Any]  # (H, W, C) in the order B, G, R, or (H, W)
 Planes = NDArray[Any]  # (h, w, C), float64

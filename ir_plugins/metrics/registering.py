@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from ..errors import UserError
+from ..runtime.errors import UserError
 from .pictures import Picture
 
 Metric = Callable[..., float]

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from ..options import Options
-from ..problems import Problem
+from ..options.problems import Problem
+from ..options.reading import Options
 from . import image_clean_options
 from .restoration_model import RestorationModel
 
@@ -34,7 +34,7 @@ class ImageCleanModel(RestorationModel):
 
     @staticmethod
     def option_problems(options: Options) -> Iterator[Problem]:
-        """Everything that is wrong with those keys, for `schema.check`."""
+        """Everything that is wrong with those keys, for `checks.option_file.check`."""
         yield from image_clean_options.option_problems(options)
 
     @staticmethod

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from ..data.patch_plan import plan_problems
-from ..options import Options
-from ..problems import Key, Problem, declared_problems, value_at
-from ..signatures import Keys
+from ..options.problems import Key, Problem, declared_problems, value_at
+from ..options.reading import Options
+from ..options.signatures import Keys
 from . import restoration_options
 
 # PatchPlan's arguments, and the published keys of datasets:train that give them

@@ -16,12 +16,12 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from .. import schema
-from ..distributed import mean_over_ranks
-from ..errors import UserError
-from ..options import Options
-from ..problems import Problem
-from ..signatures import takes
+from ..options.problems import Problem
+from ..options.reading import Options
+from ..options.registries import SCHEDULERS
+from ..options.signatures import takes
+from ..runtime.distributed import mean_over_ranks
+from ..runtime.errors import UserError
 from . import restoration_options
 from .mixup import Mixup
 from .parameter_groups import parameter_groups
@@ -45,7 +45,7 @@ class RestorationModel(SavingModel):
 
     @staticmethod
     def option_problems(options: Options) -> Iterator[Problem]:
-        """Everything that is wrong with this model's own keys, for `schema.check`."""
+        """Everything that is wrong with this model's own keys, for `option_file.check`."""
         yield from restoration_options.option_problems(options)
 
     def __init__(self, opt: Options):
@@ -97,7 +97,7 @@ class RestorationModel(SavingModel):
 
     def setup_schedulers(self) -> None:
         arguments = dict(self.opt["train"]["scheduler"])
-        kind = schema.SCHEDULERS[arguments.pop("type")]
+        kind = SCHEDULERS[arguments.pop("type")]
         self.schedulers += [kind(optimizer, **arguments) for optimizer in self.optimizers]
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Literal
 
-from ..building import build_on_meta
+from ..archs.building import build_on_meta
 from ..data.patch_plan import plan_problems
-from ..options import Options
-from ..problems import Key, Problem, declared_problems, value_at
-from ..signatures import Keys, fits
+from ..options.problems import Key, Problem, declared_problems, value_at
+from ..options.reading import Options
+from ..options.signatures import Keys, fits
 from .parameter_groups import parameter_groups
 
 PLAN = ("patch_sizes", "batch_sizes", "iters")

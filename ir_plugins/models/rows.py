@@ -12,7 +12,8 @@ import numpy as np
 from basicsr.metrics import calculate_metric
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from ..problems import reason, registered
+from ..options.problems import reason
+from ..options.registries import registered
 
 
 class Row(NamedTuple):

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
-from ..options import Options
-from ..storage import numbered_states, save_whole
+from ..options.reading import Options
+from ..runtime.storage import numbered_states, save_whole
 from .validation import ValidatingModel
 
 RECIPE = ("optim_g", "scheduler", "warmup_iter")  # the blocks of `train` that a training state belongs to

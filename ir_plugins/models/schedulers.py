@@ -1,4 +1,4 @@
-"""Learning rate schedules beyond BasicSR's; each stands in `schema.SCHEDULERS` under its own name."""
+"""Learning rate schedules beyond BasicSR's; each stands in SCHEDULERS under its own name."""
 
 import math
 from bisect import bisect_left
@@ -8,7 +8,7 @@ from itertools import accumulate
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..schema import SCHEDULERS
+from ..options.registries import SCHEDULERS
 
 
 class CosineAnnealingRestartCyclicLR(LRScheduler):

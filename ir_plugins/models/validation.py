@@ -16,12 +16,12 @@ from tqdm import tqdm
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, tensor2img
 
-from ..distributed import as_on_first_rank, gathered, on_any_rank
-from ..errors import Stopped
-from ..machine import cost
 from ..ops.padding import pad_to_multiple
-from ..randomness import kept_random_state
-from ..storage import written_whole
+from ..runtime.distributed import as_on_first_rank, gathered, on_any_rank
+from ..runtime.errors import Stopped
+from ..runtime.machine import cost
+from ..runtime.randomness import kept_random_state
+from ..runtime.storage import written_whole
 from .rows import Row, compares, means, not_finite, picture_name, take_metrics, told_faults
 from .samples import Sample, strip
 

@@ -9,7 +9,7 @@ import torch
 
 from ir_plugins.archs import AST, Restormer, SemanIR, SemanIRUNet
 from ir_plugins.blocks import ATTENTIONS, FEED_FORWARDS
-from ir_plugins.listing import describe, table
+from ir_plugins.commands.list import describe, table
 
 README = Path(__file__).parent.parent.parent / "README.md"
 NETS = {

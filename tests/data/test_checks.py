@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ir_plugins.data import files
 from ir_plugins.data.checks import check_dataset
-from ir_plugins.data.lmdb import CODECS, write_lmdb
-from ir_plugins.errors import UserError
+from ir_plugins.pictures import files
+from ir_plugins.pictures.lmdb import CODECS, write_lmdb
+from ir_plugins.runtime.errors import UserError
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.single_image_dataset import SingleImageDataset

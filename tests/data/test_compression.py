@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from pictures import random_pixels
+from picture_sets import random_pixels
 from PIL import Image
 
 from ir_plugins.data.compression import compressed

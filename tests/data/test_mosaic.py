@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from pictures import random_pixels
+from picture_sets import random_pixels
 
 from ir_plugins.data.mosaic import PATTERNS, demosaiced, mosaic
 

@@ -3,11 +3,11 @@
 import os
 
 import pytest
-from pictures import random_pixels, save
+from picture_sets import random_pixels, save
 
-from ir_plugins.data.lmdb import write_lmdb
 from ir_plugins.data.pairing import pair
-from ir_plugins.errors import UserError
+from ir_plugins.pictures.lmdb import write_lmdb
+from ir_plugins.runtime.errors import UserError
 
 UNREADABLE = "these files are never read"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ir_plugins.data.resize import imresize
-from ir_plugins.data.window import Window
+from ir_plugins.pictures.window import Window
 
 from basicsr.utils.matlab_functions import imresize as basicsr_imresize
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from ir_plugins import losses, rehearsal, schema
+from ir_plugins import losses
+from ir_plugins.checks import rehearsal
 from ir_plugins.losses import CharbonnierEps2Loss, EdgeLoss, FFTLoss, MSSSIMLoss, PSNRLoss, SSIMLoss
-from ir_plugins.problems import entries
+from ir_plugins.options.registries import entries
 
 from basicsr.losses import build_loss
 from basicsr.utils.registry import LOSS_REGISTRY
@@ -102,7 +103,7 @@ def test_a_picture_without_a_batch_is_told(loss):
 def failures(block, patch_sizes=None, **data):
     train = {"perceptual_opt": block, "progressive": patch_sizes and {"patch_sizes": patch_sizes}}
     options = {"train": train, "datasets": {"train": data}}
-    return [text for _, text in rehearsal.failures(options, (), {}, {}, schema.entries(LOSS_REGISTRY), {})]
+    return [text for _, text in rehearsal.failures(options, (), {}, {}, entries(LOSS_REGISTRY), {})]
 
 
 @pytest.mark.parametrize("name", sorted(set(losses.__all__) - {"VGGPerceptualLoss"}))

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torchvision
 
-from ir_plugins.errors import UserError
 from ir_plugins.losses import VGGPerceptualLoss
 from ir_plugins.losses.perceptual import CONVOLUTIONS, layer_names
+from ir_plugins.runtime.errors import UserError
 
 
 def vgg_features(vgg_type="vgg19"):

@@ -4,8 +4,8 @@ import pytest
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from ir_plugins.errors import UserError
 from ir_plugins.metrics import alignment, psnr, psnr_aligned, ssim, ssim_aligned
+from ir_plugins.runtime.errors import UserError
 
 MOVE = np.array([[1.002, 0.001, 2.3], [-0.001, 0.999, -1.7], [2e-6, -1e-6, 1]])
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from ir_plugins.errors import UserError
 from ir_plugins.metrics import psnr, psnr_b
+from ir_plugins.runtime.errors import UserError
 
 
 def reference(result, gt):

@@ -12,7 +12,7 @@ from skimage import data
 from tiny import tiny_options
 
 import ir_plugins.metrics
-from ir_plugins import schema
+from ir_plugins.checks import option_file
 from ir_plugins.metrics import ssim
 
 TEXT = (Path(__file__).parent.parent.parent / "docs/METRICS.md").read_text()
@@ -27,7 +27,7 @@ def test_snippets_pass_the_check(workplace, val, monkeypatch):
     if "use_image" in val:
         options["model_type"] = "ImageCleanModel"
     Path("tiny.yml").write_text(yaml.safe_dump(options))
-    schema.check(options, "tiny.yml", is_train=True)
+    option_file.check(options, "tiny.yml", is_train=True)
 
 
 def test_every_metric_is_in_the_table():

@@ -14,10 +14,10 @@ import yaml
 from tiny import tiny_options
 from torch import nn
 
-from ir_plugins import schema
-from ir_plugins.errors import UserError
+from ir_plugins.checks import option_file
 from ir_plugins.metrics import dists, lpips, perceptual
-from ir_plugins.randomness import random_state
+from ir_plugins.runtime.errors import UserError
+from ir_plugins.runtime.randomness import random_state
 
 PACKAGES = {"lpips": "lpips", "dists": "DISTS_pytorch"}
 METRICS = {"lpips": lpips, "dists": dists}
@@ -153,8 +153,8 @@ def test_the_check_builds_nothing_but_misses_a_package(packages, name, workplace
     options = tiny_options()
     options["val"]["metrics"] = {"far": {"type": name}}
     Path("tiny.yml").write_text(yaml.safe_dump(options))
-    schema.check(options, "tiny.yml", is_train=True)
+    option_file.check(options, "tiny.yml", is_train=True)
     assert Stub.built == 0
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     with pytest.raises(UserError, match=f"val:metrics:far: cannot work: package {PACKAGES[name]} cannot be"):
-        schema.check(options, "tiny.yml", is_train=True)
+        option_file.check(options, "tiny.yml", is_train=True)

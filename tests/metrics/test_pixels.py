@@ -4,8 +4,8 @@ import pytest
 from skimage import color, data
 from skimage.metrics import peak_signal_noise_ratio
 
-from ir_plugins.errors import UserError
 from ir_plugins.metrics import mae, pixels, psnr
+from ir_plugins.runtime.errors import UserError
 
 from basicsr.metrics import calculate_metric, calculate_psnr
 

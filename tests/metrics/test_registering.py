@@ -9,10 +9,10 @@ import yaml
 from tiny import tiny_options
 
 import ir_plugins.metrics
-from ir_plugins import schema
+from ir_plugins.checks import option_file
 from ir_plugins.cli import main
-from ir_plugins.errors import UserError
-from ir_plugins.options import complete
+from ir_plugins.options.reading import complete
+from ir_plugins.runtime.errors import UserError
 
 from basicsr.metrics import calculate_metric
 from basicsr.utils.registry import METRIC_REGISTRY
@@ -40,14 +40,14 @@ def options(block):
 
 def check(block):
     Path("tiny.yml").write_text(yaml.safe_dump(options(block)))
-    schema.check(options(block), "tiny.yml", is_train=True)
+    option_file.check(options(block), "tiny.yml", is_train=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_is_registered_and_takes_nothing_but_arguments_of_known_kinds(name):
     assert METRIC_REGISTRY.get(name) is getattr(ir_plugins.metrics, name)
     assert METRIC_REGISTRY.get(name).better == ("lower" if name in LOWER else "higher")
-    for argument in schema.arguments(METRIC_REGISTRY.get(name), ("img", "img2")).values():
+    for argument in option_file.arguments(METRIC_REGISTRY.get(name), ("img", "img2")).values():
         assert argument.kind == argument.KEYWORD_ONLY
         assert argument.annotation is not argument.empty and argument.default is not argument.empty
 

@@ -4,8 +4,8 @@ from scipy.ndimage import correlate
 from scipy.signal import convolve2d
 from skimage.metrics import structural_similarity
 
-from ir_plugins.errors import UserError
 from ir_plugins.metrics import ssim
+from ir_plugins.runtime.errors import UserError
 
 from basicsr.metrics import calculate_ssim
 

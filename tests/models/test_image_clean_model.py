@@ -10,11 +10,11 @@ import torch
 import yaml
 from torch import nn
 
-from ir_plugins import schema
+from ir_plugins.checks import option_file
 from ir_plugins.cli import main
-from ir_plugins.errors import UserError
 from ir_plugins.models import ImageCleanModel, RestorationModel
-from ir_plugins.options import complete, read_options
+from ir_plugins.options.reading import complete, read_options
+from ir_plugins.runtime.errors import UserError
 
 from basicsr.utils.logger import initialized_logger
 
@@ -404,7 +404,7 @@ def test_validation_without_metrics(workplace):
 
 def problems(options):
     try:
-        schema.check(read_options(write_options(options)), "o.yml", is_train=True)
+        option_file.check(read_options(write_options(options)), "o.yml", is_train=True)
     except UserError as error:
         return str(error).splitlines()
     return []

@@ -13,12 +13,12 @@ import torch
 import yaml
 from tiny import tiny_options
 
-from ir_plugins import schema
 from ir_plugins.archs import Restormer
-from ir_plugins.checkpoints import save_weights
+from ir_plugins.checks import option_file
 from ir_plugins.cli import main
-from ir_plugins.errors import UserError
-from ir_plugins.options import read_options
+from ir_plugins.options.reading import read_options
+from ir_plugins.runtime.errors import UserError
+from ir_plugins.weights.files import save_weights
 
 from basicsr.utils.logger import initialized_logger
 
@@ -194,7 +194,7 @@ def test_a_pool_that_is_no_multiple_of_the_batch(workplace, capsys):
 def problems(found):
     Path("o.yml").write_text(yaml.safe_dump(found, sort_keys=False))
     try:
-        schema.check(read_options("o.yml"), "o.yml", is_train=True)
+        option_file.check(read_options("o.yml"), "o.yml", is_train=True)
     except UserError as error:
         return str(error).splitlines()
     return []

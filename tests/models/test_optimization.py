@@ -7,8 +7,8 @@ import pytest
 import torch
 from small_model import NETWORK, batches, content, largest_difference, small_model, train_on
 
-from ir_plugins import schema
 from ir_plugins.models import restoration_options
+from ir_plugins.options.registries import SCHEDULERS, optimizers
 
 from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR
 
@@ -67,7 +67,7 @@ def test_no_loss_hides_another_one(name):
     assert problems == [(("train", f"{name}_opt"), text)]
 
 
-@pytest.mark.parametrize("name", sorted(set(schema.optimizers()) - {"LBFGS", "SparseAdam", "Muon"}))
+@pytest.mark.parametrize("name", sorted(set(optimizers()) - {"LBFGS", "SparseAdam", "Muon"}))
 def test_a_step_is_that_of_torch(name):
     # the others need a closure, sparse gradients and matrices
     model = small_model(optim_g={"type": name, "lr": 0.01})
@@ -134,7 +134,7 @@ SCHEDULES = {
     ),
     "CosineAnnealingRestartCyclicLR": (
         {"periods": [4, 7], "restart_weights": [1, 1], "eta_mins": [0.03, 1e-3]},
-        schema.SCHEDULERS["CosineAnnealingRestartCyclicLR"],
+        SCHEDULERS["CosineAnnealingRestartCyclicLR"],
     ),
 }
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_model import batches, content, largest_difference, small_model, train_on
 
-from ir_plugins.errors import UserError
+from ir_plugins.runtime.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("small")
 FORMATS = {None: torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -3,9 +3,9 @@ import safetensors.torch
 import torch
 from tiny import tiny_options
 
-from ir_plugins.errors import UserError
 from ir_plugins.models import RestorationModel
-from ir_plugins.options import complete
+from ir_plugins.options.reading import complete
+from ir_plugins.runtime.errors import UserError
 
 from basicsr.utils.registry import ARCH_REGISTRY
 

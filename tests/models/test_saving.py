@@ -12,8 +12,8 @@ import torch
 from small_model import NETWORK, batches, content, small_model, train_on
 from tiny import write_pairs
 
-from ir_plugins.data.loaders import validation_loaders
-from ir_plugins.storage import is_intact
+from ir_plugins.runtime.storage import is_intact
+from ir_plugins.training.loaders import validation_loaders
 
 from basicsr.utils import get_root_logger
 

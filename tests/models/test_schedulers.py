@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from ir_plugins import models, schema
+from ir_plugins import models
 from ir_plugins.models import CosineAnnealingRestartCyclicLR
+from ir_plugins.options.registries import SCHEDULERS
 
 from basicsr.models.lr_scheduler import CosineAnnealingRestartLR
 
@@ -63,7 +64,7 @@ def test_one_cosine_is_torchs_until_it_ends_and_then_stays():
 
 def test_option_files_find_the_schedules():
     for kind in (models.CosineAnnealingLR, CosineAnnealingRestartCyclicLR):
-        assert schema.SCHEDULERS[kind.__name__] is kind
+        assert SCHEDULERS[kind.__name__] is kind
 
 
 @pytest.mark.parametrize("periods", [0, -3])

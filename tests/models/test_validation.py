@@ -10,10 +10,10 @@ import torch
 from small_model import NETWORK, batches, small_model, train_on
 from tiny import write_pairs
 
-from ir_plugins.data.lmdb import write_lmdb
-from ir_plugins.data.loaders import validation_loaders
 from ir_plugins.models.samples import Sample, strip
-from ir_plugins.randomness import random_state
+from ir_plugins.pictures.lmdb import write_lmdb
+from ir_plugins.runtime.randomness import random_state
+from ir_plugins.training.loaders import validation_loaders
 
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import imwrite

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ...basicsr_keys import LOADER, PICTURES
-from ...errors import UserError
-from ...problems import Key
-from ...randomness import seeded
-from ..colour import Colour, in_colour
+from ...options.basicsr_keys import LOADER, PICTURES
+from ...options.problems import Key
+from ...pictures.colour import Colour, in_colour
+from ...pictures.store import Store
+from ...pictures.window import Window, augmented, padded, to_tensor
+from ...runtime.errors import UserError
+from ...runtime.randomness import seeded
 from ..pairing import Row, pair
-from ..store import Store
-from ..window import Window, augmented, padded, to_tensor
 
 COLOUR = Key(Literal["rgb", "gray", "y"], "what pictures are read as; y: luma alone; default rgb")
 
@@ -102,7 +102,7 @@ class PictureDataset(Dataset):
 
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Key and text of what is wrong with a block, for `schema.check`."""
+        """Key and text of what is wrong with a block, for `checks.option_file.check`."""
         for key, value in opt.items():
             if key.startswith("dataroot") and value == "none":
                 yield key, "is none, which only dataroot_lq of Dataset_GaussianDenoising may be"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ...problems import Key
+from ...options.problems import Key
 from ..mosaic import demosaiced, mosaic
 from .degraded import DegradedDataset
 

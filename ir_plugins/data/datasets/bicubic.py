@@ -6,10 +6,10 @@ import numpy as np
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ...problems import Key
-from ..colour import in_colour
+from ...options.problems import Key
+from ...pictures.colour import in_colour
+from ...pictures.window import Window
 from ..resize import imresize
-from ..window import Window
 from .base import COLOUR
 from .degraded import DegradedDataset
 

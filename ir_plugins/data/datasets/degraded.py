@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...signatures import fits
-from ..window import Window
+from ...options.signatures import fits
+from ...pictures.window import Window
 from .base import PictureDataset
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ...problems import Key
+from ...options.problems import Key
+from ...pictures.window import Window
 from ..compression import GRID, compressed
-from ..window import Window
 from .base import COLOUR
 from .degraded import DegradedDataset, drawn, level_problems
 

@@ -9,9 +9,10 @@ from torch.utils.data import Dataset
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ...dataset_schema import backend_problems, known_keys
-from ...errors import UserError
-from ...problems import Key, Problem, registered, unknown, unknown_keys
+from ...options.dataset_blocks import backend_problems, known_keys
+from ...options.problems import Key, Problem, unknown, unknown_keys
+from ...options.registries import registered
+from ...runtime.errors import UserError
 from .paired import PairedDataset
 
 
@@ -48,7 +49,7 @@ class MixedDataset(Dataset):
 
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Key and text of what is wrong with a block, for `schema.check`."""
+        """Key and text of what is wrong with a block, for `checks.option_file.check`."""
         if faults := list(_type_problems(opt.get("sets"))):
             yield from faults
             return

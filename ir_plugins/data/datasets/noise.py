@@ -9,7 +9,7 @@ from torch import Tensor
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ...problems import Key
+from ...options.problems import Key
 from .base import COLOUR
 from .degraded import DegradedDataset, drawn, level_problems
 

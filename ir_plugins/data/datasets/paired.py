@@ -7,8 +7,8 @@ import numpy as np
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ...problems import Key
-from ..window import Window, to_tensor
+from ...options.problems import Key
+from ...pictures.window import Window, to_tensor
 from .base import COLOUR, PictureDataset, known_keys
 
 

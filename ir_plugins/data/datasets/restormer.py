@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from ...problems import Key
-from ..colour import Colour
+from ...options.problems import Key
+from ...pictures.colour import Colour
 from .base import PictureDataset, known_keys
 from .degraded import drawn
 from .noise import NoiseDataset

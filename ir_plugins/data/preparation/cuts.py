@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..window import Window
+from ...pictures.window import Window
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from ...errors import UserError
-from ..files import Broken, files_in, in_threads, listed, look_at_file
-from ..lmdb import write_lmdb
+from ...pictures.files import Broken, files_in, look_at_file
+from ...pictures.lmdb import write_lmdb
+from ...runtime.errors import UserError, listed
+from ...runtime.threads import in_threads
 
 
 class Output(NamedTuple):

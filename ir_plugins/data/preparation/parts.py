@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ...errors import UserError
-from ..files import Broken, Look, in_threads, listed, look_at_file
+from ...pictures.files import Broken, Look, look_at_file
+from ...runtime.errors import UserError, listed
+from ...runtime.threads import in_threads
 from .cuts import Centre, Grid
 from .jobs import Job, Output, decoded
 from .sources import Group, Layout, Source, first_match

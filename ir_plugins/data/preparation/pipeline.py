@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import UserError
-from ..files import alone, existing_folder, files_in, listed
+from ...pictures.files import existing_folder, files_in
+from ...runtime.errors import UserError, listed
+from ...runtime.locks import alone
 from . import jobs as work
 from .jobs import Job, Journal
 from .parts import Plan

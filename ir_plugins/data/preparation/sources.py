@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import UserError
-from ..files import files_in, has_image_name, listed
+from ...pictures.files import files_in, has_image_name
+from ...runtime.errors import UserError, listed
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from ...errors import UserError
-from ..files import Broken, in_threads, listed, look_at_file
+from ...pictures.files import Broken, look_at_file
+from ...runtime.errors import UserError, listed
+from ...runtime.threads import in_threads
 from .jobs import Job, Output
 from .parts import Count, Plan, refuse
 from .sources import Source, table

@@ -10,8 +10,19 @@ import lmdb
 import numpy as np
 import pytest
 import torch
-from pictures import STORAGES, as_tensor, block, digest, opened, packed, random_pixels, refused, save, stored
-from pictures import write as write_three
+from picture_sets import (
+    STORAGES,
+    as_tensor,
+    block,
+    digest,
+    opened,
+    packed,
+    random_pixels,
+    refused,
+    save,
+    stored,
+)
+from picture_sets import write as write_three
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -24,11 +35,11 @@ from ir_plugins.data import (
     MixedDataset,
     PairedDataset,
 )
-from ir_plugins.data import raw as raw_values
 from ir_plugins.data.datasets import base
-from ir_plugins.data.order import Draw, Drawn
-from ir_plugins.dataset_schema import dataset_problems
-from ir_plugins.errors import UserError
+from ir_plugins.options.dataset_blocks import dataset_problems
+from ir_plugins.pictures import raw as raw_values
+from ir_plugins.runtime.errors import UserError
+from ir_plugins.training.order import Draw, Drawn
 
 SIZES = [(23, 31), (19, 41), (37, 17)]
 # by name a class and the options beside the folders; everything random is in them

@@ -5,12 +5,12 @@ import numpy as np
 import prepare_sr
 import pytest
 import torch
-from pictures import STORAGES, block, opened, random_pixels, save, stored, windows
+from picture_sets import STORAGES, block, opened, random_pixels, save, stored, windows
 
 from ir_plugins.data import BicubicDataset, PairedDataset
-from ir_plugins.data.colour import in_colour
 from ir_plugins.data.resize import imresize
-from ir_plugins.data.window import Window
+from ir_plugins.pictures.colour import in_colour
+from ir_plugins.pictures.window import Window
 
 SIZES = {"a.png": (47, 61), "b.bmp": (26, 37), "c.png": (24, 60)}
 COLOURS = ["rgb", "gray", "y"]

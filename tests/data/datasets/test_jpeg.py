@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from pictures import STORAGES, as_tensor, block, opened, random_pixels, save, stored, windows
+from picture_sets import STORAGES, as_tensor, block, opened, random_pixels, save, stored, windows
 from PIL import Image
 
 from ir_plugins.data import JPEGDataset, PairedDataset
-from ir_plugins.data.colour import in_colour
-from ir_plugins.data.window import Window
+from ir_plugins.pictures.colour import in_colour
+from ir_plugins.pictures.window import Window
 
 SIZES = {"a": (61, 83), "b": (32, 48), "c": (13, 101)}
 

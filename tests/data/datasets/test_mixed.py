@@ -7,15 +7,15 @@ from collections import Counter
 import pytest
 import torch
 import yaml
-from pictures import block, opened, packed, random_pixels, refused, save
-from pictures import write as write_three
+from picture_sets import block, opened, packed, random_pixels, refused, save
+from picture_sets import write as write_three
 from tiny import SEMANIR_UNET, tiny_options
 
-from ir_plugins import schema
+from ir_plugins.checks import option_file
 from ir_plugins.data import BayerDataset, GaussianNoiseDataset, JPEGDataset, MixedDataset, PairedDataset
 from ir_plugins.data.checks import check_dataset
-from ir_plugins.data.order import Draw, Drawn
-from ir_plugins.errors import UserError
+from ir_plugins.runtime.errors import UserError
+from ir_plugins.training.order import Draw, Drawn
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def checked(mixed, workplace, phase="val", net=3, **around):
     )
     (workplace / "o.yml").write_text(yaml.safe_dump(options, sort_keys=False))
     try:
-        schema.check(options, "o.yml", is_train=True)
+        option_file.check(options, "o.yml", is_train=True)
     except UserError as error:
         return [line.partition(": ")[2] for line in str(error).splitlines()]
     return []

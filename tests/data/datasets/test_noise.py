@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from pictures import NAMES, STORAGES, as_tensor, block, opened, save, stored
-from pictures import write as write_three
+from picture_sets import NAMES, STORAGES, as_tensor, block, opened, save, stored
+from picture_sets import write as write_three
 
 from ir_plugins.data import GaussianNoiseDataset, PairedDataset
 

@@ -7,11 +7,22 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from pictures import STORAGES, as_tensor, block, opened, packed, random_pixels, refused, save, stored, windows
-from pictures import write as write_three
+from picture_sets import (
+    STORAGES,
+    as_tensor,
+    block,
+    opened,
+    packed,
+    random_pixels,
+    refused,
+    save,
+    stored,
+    windows,
+)
+from picture_sets import write as write_three
 
 from ir_plugins.data import DualPixelDataset, LQDataset, PairedDataset
-from ir_plugins.errors import UserError
+from ir_plugins.runtime.errors import UserError
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 

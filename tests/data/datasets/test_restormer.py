@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from pictures import SIZES, opened, packed, refused, windows, write
+from picture_sets import SIZES, opened, packed, refused, windows, write
 from torch.utils.data import DataLoader
 
 from ir_plugins.data import (
@@ -15,7 +15,7 @@ from ir_plugins.data import (
     Dataset_GaussianDenoising,
     Dataset_PairedImage,
 )
-from ir_plugins.errors import UserError
+from ir_plugins.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from layouts import pictures
 
 from ir_plugins.data.preparation.sources import Layout, Source, first_match, natural, table
-from ir_plugins.errors import UserError
+from ir_plugins.runtime.errors import UserError
 
 SIZE = (5, 7)
 PAIRS = Layout({"input": "input/*", "target": "target/*"})

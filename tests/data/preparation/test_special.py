@@ -9,7 +9,7 @@ import scipy.io
 from layouts import pictures, write_dnd, write_layout
 
 from ir_plugins.data.preparation.pipeline import prepare
-from ir_plugins.errors import UserError
+from ir_plugins.runtime.errors import UserError
 
 SIZE = (17, 23)
 

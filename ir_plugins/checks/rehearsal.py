@@ -1,0 +1,109 @@
+"""Try what an option file builds, on a few numbers: what cannot work then fails before anything is written.
+
+Losses, optimizers, schedulers and metrics check their arguments late, if at all: in the middle of a run.
+"""
+
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..options.problems import reason, value_at
+from ..options.reading import Options
+from ..options.signatures import Keys
+
+SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
+LOSS_SIDE = 192  # and losses at most: MS-SSIM wants 161
+
+
+def failures(
+    options: Options,
+    own: Collection[Keys],
+    optimizers: dict[str, Callable],
+    schedulers: dict[str, Callable],
+    losses: dict[str, Callable],
+    metrics: dict[str, Callable],
+) -> Iterator[tuple[Keys, str]]:
+    """The keys and the reason of every block that fails when it is tried; blocks without a known type are
+    passed over.
+
+    own: keys that the model reads itself, in blocks whose other keys are arguments.  A loss that fetches
+    weights is built without them, and not tried; foreign perceptual ones are not even built.
+    """
+    train, val = options.get("train") or {}, options.get("val") or {}
+    attempts: list[tuple[Keys, Any, dict[str, Callable], Callable]] = [
+        (("train", "optim_g"), train.get("optim_g"), optimizers, _try_optimizer),
+        (("train", "scheduler"), train.get("scheduler"), schedulers, _try_scheduler),
+    ]
+    for name, block in train.items():
+        kind = str(value_at(block, "type"))
+        can_be_tried = "Perceptual" not in kind or hasattr(losses.get(kind), "fetches_weights")
+        if name.endswith("_opt") and can_be_tried and name != "gan_opt":
+            attempts.append((("train", name), block, losses, partial(_try_loss, side=_side(options))))
+    for name, block in (val.get("metrics") or {}).items():
+        attempts.append((("val", "metrics", name), block, metrics, _try_metric))
+    for keys, block, known, attempt in attempts:
+        if not isinstance(block, dict) or str(block.get("type")) not in known:
+            continue
+        passed = {key for key in block if key not in ("type", "better") and (*keys, key) not in own}
+        arguments = {key: value for key, value in block.items() if key in passed}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the run itself will say it
+                attempt(known[block["type"]], arguments)
+        except Exception as error:  # whatever a foreign class makes of its arguments
+            yield keys, f"cannot work: {reason(error)}"
+
+
+def _try_optimizer(kind: Callable, arguments: Options) -> None:
+    parameters = [nn.Parameter(torch.ones(shape)) for shape in ((3,), (2, 3), (2, 3, 3, 3))]
+    optimizer = kind(parameters, **arguments)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    if not all(parameter.isfinite().all() for parameter in parameters):
+        raise ValueError("one step makes the weights infinite")
+
+
+def _try_scheduler(kind: Callable, arguments: Options) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(3))], lr=1.0)
+    scheduler = kind(optimizer, **arguments)
+    optimizer.step()
+    scheduler.step()
+    if not all(np.isfinite(rate) for rate in scheduler.get_last_lr()):
+        raise ValueError(f"gives the learning rate {scheduler.get_last_lr()}")
+
+
+def _side(options: Options) -> int:
+    """The side of the smallest training patch, as far as it is told and makes a difference to a loss."""
+    data = value_at(options, "datasets", "train")
+    stages = value_at(options, "train", "progressive", "patch_sizes") or value_at(data, "gt_sizes")
+    return min([LOSS_SIDE, *(stages or [value_at(data, "gt_size") or LOSS_SIDE])])
+
+
+def _try_loss(kind: Callable, arguments: Options, side: int) -> None:
+    if getattr(kind, "fetches_weights", False):
+        with torch.device("meta"):
+            kind(**arguments)
+        return
+    prediction, target = torch.rand(2, 1, 3, side, side)
+    value = kind(**arguments)(prediction.requires_grad_(), target)
+    if value.ndim:
+        raise ValueError(f"gives {value.numel()} numbers instead of one")
+    if not value.isfinite():
+        raise ValueError(f"is no finite number but {value.detach()}")
+    value.backward()
+
+
+def _try_metric(kind: Callable, arguments: Options) -> None:
+    if rehearse := getattr(kind, "rehearse", None):  # it would fetch weights
+        rehearse(**arguments)
+        return
+    gt = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    value = kind(img=gt ^ 7, img2=gt, **arguments)  # alike: some metrics align the two first
+    if not np.isfinite(float(value)):
+        raise ValueError(f"gives {value}")

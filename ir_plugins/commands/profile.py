@@ -1,0 +1,63 @@
+"""`basicsr profile`: what a network costs."""
+
+import statistics
+import time
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula, sdpa_flop_count
+from tqdm import tqdm
+
+from basicsr.archs import build_network
+
+from ..checks.channels import INPUT_CHANNELS
+from ..options.reading import Options
+from ..runtime.errors import UserError
+from ..runtime.machine import device_name, peak_memory, synchronize
+
+RUNS = 5
+
+
+# torch 2.13 counts the fused attention of GPUs only; delete once it registers the CPU's itself
+@register_flop_formula(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu)
+def _cpu_attention_flops(q, k, v, *args, out_shape=None, **kwargs) -> int:
+    return sdpa_flop_count(q, k, v)
+
+
+def profile(options: Options, size: tuple[int, int]) -> str:
+    """Parameters, MACs, latency and peak memory of network_g's forward on one H x W picture, as a small
+    table.
+    """
+    if min(size) < 1:
+        raise UserError(f"--size {size[0]} {size[1]}: a picture has at least one pixel each way")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = build_network(options["network_g"]).eval().to(device)
+    x = torch.rand(1, _in_channels(options["network_g"]), *size, device=device)
+    seconds = []
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            net(x)
+        before = peak_memory(device, reset=True)
+        for _ in tqdm(range(RUNS), desc="timing", unit="run", leave=False, disable=None):
+            start = time.perf_counter()
+            net(x)
+            synchronize(device)
+            seconds.append(time.perf_counter() - start)
+        peak = peak_memory(device)
+    rows = {
+        "network": type(net).__name__,
+        "input": f"1x{x.shape[1]}x{size[0]}x{size[1]} float32 on {device_name(device)}",
+        "parameters": f"{_count(net):,}",
+        "MACs": f"{counter.get_total_flops() / 2e9:.2f} G (matrix products, convolutions and attention)",
+        "latency": f"{statistics.median(seconds) * 1e3:.1f} ms (median of {RUNS})",
+        "peak memory": f"{(peak - before) / 2**20:.0f} MiB above the weights and the input",
+    }
+    return "\n".join(f"{name:12} {value}" for name, value in rows.items())
+
+
+def _in_channels(network: Options) -> int:
+    return next((network[name] for name in INPUT_CHANNELS if name in network), 3)
+
+
+def _count(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())

@@ -1,0 +1,43 @@
+"""Repairs that PyPI's basicsr 1.4.2 needs on a modern stack; the package's own __init__ calls them.
+
+`repair()` runs around the first import of basicsr; running it again changes nothing.  Each function, in a
+file per family, mends one break: it looks for the sickness, leaves healthy versions alone and says when it
+can be deleted.  May import pictures, weights, options and runtime.
+"""
+
+import importlib
+
+from .images import name_unreadable_images, read_raw_pixels, round_jpeg_quality, view_pictures_in_any_memory
+from .imports import (
+    accept_torchvision_of_another_torch,
+    forget_half_imported,
+    provide_functional_tensor,
+    provide_loose_version,
+    provide_scipy_filters,
+)
+from .lmdb_backend import share_lmdb_environments
+from .models import (
+    degrade_where_the_model_is,
+    load_weights_as_others_publish_them,
+    validate_nets_that_pad_themselves,
+)
+from .package import refuse_other_basicsr
+
+
+def repair() -> None:
+    """Make PyPI's basicsr importable, import it, and mend what its training and test path meets."""
+    refuse_other_basicsr()
+    accept_torchvision_of_another_torch()
+    provide_functional_tensor()
+    provide_loose_version()
+    provide_scipy_filters()
+    forget_half_imported("basicsr")
+    importlib.import_module("basicsr")
+    round_jpeg_quality()
+    share_lmdb_environments()
+    name_unreadable_images()
+    degrade_where_the_model_is()
+    view_pictures_in_any_memory()
+    load_weights_as_others_publish_them()
+    read_raw_pixels()
+    validate_nets_that_pad_themselves()

@@ -1,0 +1,130 @@
+"""How basicsr reads, compresses and filters pictures."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..pictures.raw import decoding_raw
+from ..runtime.errors import UserError
+from .rebinding import rebind
+
+
+def round_jpeg_quality() -> None:
+    """`cv2.error: ... Can't parse 'params'. Sequence item with index 1 has a wrong type`.
+
+    Concerns OpenCV 4 and 5, which want an integer JPEG quality; OpenCV 5 also warns of float pixels
+    (`Unsupported depth image`).  Delete when basicsr.data.degradations passes integers.
+    """
+    from basicsr.data import degradations
+
+    original: Any = degradations.add_jpg_compression
+    try:
+        original(np.zeros((8, 8, 3), np.float32), quality=90.0)
+        return
+    except (cv2.error, TypeError):
+        pass
+
+    @functools.wraps(original)
+    def add_jpg_compression(img: np.ndarray, quality: float = 90) -> np.ndarray:
+        # rint: how OpenCV itself used to convert float pixels
+        pixels = np.rint(np.clip(img, 0, 1) * 255.0).astype(np.uint8)
+        _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
+        return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.float32) / 255.0
+
+    rebind(original, add_jpg_compression)
+
+
+def name_unreadable_images() -> None:
+    """`AttributeError: 'NoneType' object has no attribute 'astype'` on a truncated, empty or foreign file.
+
+    Concerns any basicsr: `imfrombytes` neither checks what OpenCV made of the bytes nor knows whose they are.
+    Delete when its own error names the file.
+    """
+    from basicsr.utils import file_client, img_util
+
+    decode, read = img_util.imfrombytes, file_client.HardDiskBackend.get
+    try:
+        decode(b"no image")
+    except ValueError:  # it complains already
+        return
+
+    @functools.wraps(read)
+    def get(self: Any, filepath: Any) -> SourcedBytes:
+        return SourcedBytes.of(read(self, filepath), str(filepath))
+
+    @functools.wraps(decode)
+    def imfrombytes(content: bytes, flag: str = "color", float32: bool = False) -> np.ndarray:
+        try:
+            img = decode(content, flag)
+        except cv2.error:  # OpenCV's answer to an empty file
+            img = None
+        if img is None:
+            raise UserError(
+                f"{getattr(content, 'source', 'what was read')} ({len(content)} bytes) is truncated or no "
+                "image that OpenCV can decode; replace or remove it"
+            )
+        return img.astype(np.float32) / 255.0 if float32 else img
+
+    file_client.HardDiskBackend.get = get
+    rebind(decode, imfrombytes)
+
+
+def read_raw_pixels() -> None:
+    """Pixels that `basicsr lmdb --codec raw` stores are no file that OpenCV can decode.
+
+    Concerns every dataset of BasicSR.  Stays.
+    """
+    from basicsr.utils import img_util
+
+    if not hasattr(img_util.imfrombytes, "reads_raw"):
+        rebind(img_util.imfrombytes, decoding_raw(img_util.imfrombytes))
+
+
+def view_pictures_in_any_memory() -> None:
+    """`RuntimeError: view size is not compatible with input tensor's size and stride`.
+
+    Concerns any basicsr: VGGStyleDiscriminator and filter2D cannot take pictures in channels-last memory,
+    which is what our nets give, and BasicSR's own loader with `num_worker_per_gpu: 0`.  Delete when both
+    reshape instead.
+    """
+    import torch
+
+    from basicsr.archs.discriminator_arch import VGGStyleDiscriminator
+    from basicsr.utils import img_process_util
+
+    original: Any = img_process_util.filter2D
+    pictures = torch.zeros(2, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    try:
+        original(pictures, torch.zeros(2, 3, 3))
+        return
+    except RuntimeError:
+        pass
+
+    @functools.wraps(original)
+    def filter2D(img: Any, kernel: Any) -> Any:
+        return original(img.contiguous(), kernel)
+
+    forward = VGGStyleDiscriminator.forward
+
+    @functools.wraps(forward)
+    def forward_contiguous(self: Any, x: Any) -> Any:
+        return forward(self, x.contiguous())
+
+    VGGStyleDiscriminator.forward = forward_contiguous
+    rebind(original, filter2D)
+
+
+class SourcedBytes(bytes):
+    """The content of an image file, and where it was read: the decoder's error message needs both."""
+
+    source: str
+
+    @classmethod
+    def of(cls, content: Any, source: str) -> SourcedBytes:
+        sourced = cls(content)
+        sourced.source = source
+        return sourced

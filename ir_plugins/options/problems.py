@@ -1,0 +1,136 @@
+"""One thing that is wrong in an option file, and how it is said."""
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from ..runtime.errors import UserError
+from .reading import Options, line_of
+from .signatures import Keys, fits, kind_of
+
+LIMIT = 2e9  # no number in an option file means anything beyond it
+# blocks where a model's keys stand beside those of what the block builds
+SHARED = (("train", "optim_g"), ("datasets", "train"))
+
+
+class Problem(NamedTuple):
+    """Where in the options, and what is wrong and how to mend it."""
+
+    keys: Keys
+    text: str
+
+
+class Key(NamedTuple):
+    """An option key: the kind of its value as an annotation, and what it does.
+
+    least, above, below: bounds of a number or of each in a list, least being allowed itself.  empty: whether
+    it may be left empty, which means: off.
+    """
+
+    kind: Any
+    text: str
+    least: float = -math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    empty: bool = True
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with a value, None where nothing is."""
+        if value is None and self.empty:
+            return None
+        items = value if isinstance(value, list) else [value]
+        numbers = [n for n in items if isinstance(n, int | float) and not isinstance(n, bool)]
+        if fits(value, self.kind) and all(map(self._holds, numbers)):
+            return None
+        below = LIMIT if any(abs(number) >= LIMIT for number in numbers) else self.below
+        expected = f"is {value!r}; expected {kind_of(self.kind, _bounds(self.least, self.above, below))}"
+        if isinstance(value, float) and value.is_integer() and fits(int(value), self.kind):
+            return f"{expected}; write {int(value)}"
+        return expected
+
+    def _holds(self, number: float) -> bool:
+        # nan compares as false with everything
+        return abs(number) < LIMIT and self.least <= number < self.below and number > self.above
+
+
+def _bounds(least: float, above: float, below: float) -> str:
+    if least > -math.inf and below < math.inf:
+        return f" from {least:g} to below {below:g}"
+    bounds = [f"of at least {least:g}"] if least > -math.inf else []
+    bounds += [f"above {above:g}"] if above > -math.inf else []
+    bounds += [f"below {below:g}"] if below < math.inf else []
+    return " " + " and ".join(bounds) if bounds else ""
+
+
+def report(problems: Iterable[Problem], path: str, force: Iterable[str] | None = None) -> None:
+    """Raise UserError if there are problems: a line for each key, "file:line: block:key: what and how to mend
+    it", in the order of the file.
+
+    force: the `K:K=V` overrides that are already in the options; a problem of theirs stands in no line of the
+    file.
+    """
+    forced = [tuple(key.strip() for key in entry.partition("=")[0].split(":")) for entry in force or ()]
+    first: dict[Keys, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.keys, problem)
+    lines = []
+    for keys, text in first.values():
+        own = next((i for i, key in enumerate(forced) if keys[: len(key)] == key), None)
+        line = line_of(path, keys)
+        where = "--force_yml" if own is not None else f"{path}:{line}" if line else path
+        place = (0, line) if own is None else (1, own)
+        lines.append((place, f"{where}: {':'.join(keys)}: {text}"))
+    if lines:
+        raise UserError("\n".join(text for _, text in sorted(lines, key=itemgetter(0))))
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    text = next((line for line in str(error).splitlines() if line.strip()), "")  # torch adds its own stack
+    return " ".join(text.split()) or type(error).__name__
+
+
+def declared_problems(options: Options, declared: Mapping[Keys, Key]) -> Iterator[Problem]:
+    """Problems of the values of declared keys, and of unknown keys in the blocks that only they stand in."""
+    blocks = {keys[:-1] for keys in declared if len(keys) > 2}
+    for block in sorted(blocks):
+        value = value_at(options, *block)
+        if not is_block(value):
+            yield Problem(block, "must be a block of keys")
+        elif block not in SHARED:
+            yield from unknown_keys(value or {}, block, {k[-1] for k in declared if k[:-1] == block})
+    for keys, key in declared.items():
+        block = value_at(options, *keys[:-1])
+        if isinstance(block, dict) and keys[-1] in block and (fault := key.fault(block[keys[-1]])):
+            yield Problem(keys, fault)
+
+
+def unknown_keys(block: Options, keys: Keys, known: set[str]) -> Iterator[Problem]:
+    """A problem for every key of the block at `keys` that is not known, with the nearest one that is."""
+    for key in block:
+        if key not in known:
+            yield unknown((*keys, str(key)), None, known)
+
+
+def unknown(keys: Keys, value: Any, known: Iterable[str]) -> Problem:
+    """That the last of `keys` is not known; or, with a value, that it names nothing known."""
+    wrong = keys[-1] if value is None else str(value)
+    near = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
+    if keys[-1] in ("type", "model_type"):
+        return Problem(keys, ("is missing" if value is None else f"'{value}' is not known") + hint)
+    return Problem(keys, f"unknown key{hint}")
+
+
+def is_block(value: Any) -> bool:
+    """Whether it is a block of keys, or an empty one."""
+    return value is None or isinstance(value, dict)
+
+
+def value_at(block: Any, *keys: str) -> Any:
+    """block[key][key]..., None where one of them is missing."""
+    for key in keys:
+        block = block.get(key) if isinstance(block, dict) else None
+    return block

@@ -1,0 +1,4 @@
+"""From files and LMDBs to arrays and back.
+
+May import runtime.
+"""

@@ -1,0 +1,298 @@
+"""Write a folder of images into an LMDB that BasicSR's datasets read, and go on after an interruption.
+
+`X.lmdb` appears only when it is whole: until then everything lives in `X.lmdb.part`, whose name no dataset
+accepts.  There each value is committed together with a record of the file it was made from, so what a killed
+run has committed is kept, provided that the file is still the same.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import lmdb
+import numpy as np
+
+from ..runtime.errors import UserError, listed
+from ..runtime.locks import alone
+from ..runtime.threads import in_threads, usable_cores
+from . import raw
+from .files import Broken, existing_folder, files_in, look_at_bytes, look_at_file, strangers
+
+CODECS = ("png", "raw")
+PNG_LEVEL = 1
+_RECORDS = b"\1records"  # a table beside the images; the key of an image is printable
+_COMMIT_BYTES = 32 << 20  # what a killed run loses at most
+_FIRST_MAP = 1 << 30  # address space, not disk: data.mdb is only ever as long as what was written
+
+
+class Written(NamedTuple):
+    """What `write_lmdb` made: images, bytes of data.mdb; `kept` of them came from an interrupted run."""
+
+    count: int
+    size: int
+    kept: int
+
+    def __str__(self) -> str:
+        kept = f", {self.kept} of them kept from an interrupted run" if self.kept else ""
+        return f"{self.count} images, {self.size / 1e6:.1f} MB{kept}"
+
+
+class _Value(NamedTuple):
+    key: str
+    record: bytes | None  # None, as the data: the database already holds it
+    data: bytes | None
+
+
+def write_lmdb(
+    folder: str | Path, database: str | Path, codec: str = "png", workers: int | None = None
+) -> Written:
+    """Write every image below `folder` into a new LMDB `database`; when interrupted, call it again to go on.
+
+    folder: images of any size, subfolders included: 8 or 16 bit, gray or colour, with or without alpha.
+    database: a path that ends in .lmdb and does not exist yet; missing parent folders are made.
+    codec: "png", which BasicSR alone reads too, or "raw", pixels that need no decoding; both are lossless.
+    workers: threads, by default one per usable core.
+
+    The key of an image is its path below the folder without the extension ("0001_s001", "clip3/00000007");
+    meta_info.txt has the line "KEY.png (h,w,c) 1" for it, both as BasicSR wants them, with "raw" in place of
+    PNG's level.  As in BasicSR, pixels are stored as the file has them: a photograph's EXIF rotation is not
+    applied.
+
+    Raises UserError on a folder, file, name or database that will not do, and when the disk is full.
+    """
+    database = Path(database)
+    if codec not in CODECS:
+        raise UserError(f"codec: {codec!r} is unknown; take {' or '.join(CODECS)}")
+    if database.suffix != ".lmdb":
+        raise UserError(f"output: {database} must end in .lmdb, or BasicSR does not take it for one")
+    _refuse_existing(database)
+    sources = image_keys(existing_folder(folder, "input"), outside=database)
+    workers = usable_cores() if workers is None else workers
+    if workers < 1:
+        raise UserError(f"workers: {workers} is too few; give 1 or more, or leave it out")
+    part = Path(f"{database}.part")
+    if codec == "raw":
+        _refuse_too_large(sources, part, workers)
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        with alone(part / "writing", f"{database} is being written by another process; wait for it"):
+            _refuse_existing(database)  # the process that held the lock may just have finished it
+            kept = _fill(part, sources, codec, workers)
+            size = (part / "data.mdb").stat().st_size
+            os.rename(part, database)
+            (database / "writing").unlink()
+    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
+        raise UserError(f"{part} is damaged ({error}); delete it and run the same command again") from None
+    except (OSError, lmdb.Error) as error:
+        # a disk that fills up during a write is an "Input/output error" to LMDB
+        free = f"; {shutil.disk_usage(part).free / 1e6:.0f} MB are free there" if part.exists() else ""
+        raise UserError(
+            f"{database} cannot be written ({error}{free}); mend that and run the same command again, which "
+            f"goes on from what is in {part}"
+        ) from None
+    return Written(len(sources), size, kept)
+
+
+def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
+    """The files below a folder by their LMDB keys, in the order of the keys.
+
+    Raises UserError when there are none, when one is no image, when BasicSR cannot read a key, when two files
+    share one, and when the path `outside` lies in the folder.
+    """
+    if outside is not None and folder.resolve() in outside.resolve().parents:
+        raise UserError(f"output: {outside} lies in the input folder {folder}; put it beside that")
+    files = files_in(folder, recursive=True)
+    if not files:
+        raise UserError(f"input: {folder} holds no files; name the folder that holds the images")
+    if strange := strangers(files):
+        raise UserError(f"input: {folder} holds files that are no images: {listed(strange)}; move them away")
+
+    keys: dict[str, Path] = {}
+    twins, unreadable = [], []
+    for path in files:
+        name = path.relative_to(folder)
+        key = name.with_suffix("").as_posix()
+        if key in keys:
+            twins.append(f"{keys[key].relative_to(folder)} and {name}")
+        # BasicSR ends a key at the first dot and encodes it as ASCII; LMDB takes 511 bytes
+        if "." in key or not (key.isascii() and key.isprintable()) or len(key) > 511:
+            unreadable.append(str(name))
+        keys[key] = path
+    if unreadable:
+        raise UserError(
+            f"input: BasicSR cannot read LMDB keys with a dot, beyond ASCII or longer than 511; rename in "
+            f"{folder} (and alike in the folder it is paired with): {listed(map(ascii, unreadable))}"
+        )
+    if twins:
+        raise UserError(f"input: {folder} has a key twice: {listed(twins)}; rename or remove one of them")
+    return dict(sorted(keys.items()))
+
+
+def _refuse_existing(database: Path) -> None:
+    if database.exists():
+        raise UserError(f"output: {database} already exists; delete it or name another")
+
+
+def _refuse_too_large(sources: dict[str, Path], part: Path, workers: int) -> None:
+    """Raise UserError where the pixels of these files cannot fit on the disk."""
+
+    def size(path: Path) -> int:
+        try:
+            look = look_at_file(path)
+        except Broken:  # named when it is its turn
+            return 0
+        length = look.height * look.width * look.channels * look.bits // 8 + raw.HEADER_SIZE
+        return -(-(length + 16) // 4096) * 4096  # whole pages of LMDB, the first with a header
+
+    needed = sum(in_threads(size, sources.values(), desc="measuring", workers=workers))
+    disk = next(folder for folder in part.absolute().parents if folder.exists())
+    data = part / "data.mdb"
+    free = shutil.disk_usage(disk).free + (data.stat().st_size if data.exists() else 0)
+    if needed > free:
+        raise UserError(
+            f"output: {part.with_suffix('')} takes {needed / 1e6:.0f} MB as raw pixels, {free / 1e6:.0f} MB "
+            f"are free in {disk}; make room, name another disk, or take --codec png, about half of that"
+        )
+
+
+def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int:
+    """Make `part` the whole database, meta_info.txt included; return how many images it already held."""
+    # readers beyond `workers`: LMDB counts threads that have just ended
+    with lmdb.open(str(part), map_size=_FIRST_MAP, max_dbs=1, max_readers=2 * workers + 8) as env:
+        table = env.open_db(_RECORDS)
+        with env.begin(db=table) as txn:
+            records = {key.decode(): json.loads(bytes(record)) for key, record in txn.cursor()}
+        begun = {record.get("codec", "png") for record in records.values()}
+        if begun - {codec}:
+            raise UserError(f"{part} was begun with --codec {begun.pop()}; go on with that, or delete it")
+        stale = [key for key in records if key not in sources]
+        _commit(env, lambda txn: [_remove(txn, table, key) for key in stale])
+
+        kept = _encode(env, table, sources, records, codec, workers)
+        lines = _verify(env, table, sources, codec, workers)
+        (part / "meta_info.txt").write_text("".join(lines))
+        _commit(env, lambda txn: txn.drop(table))
+        with env.begin() as txn:
+            stored = [key.decode() for key in txn.cursor().iternext(values=False)]
+        if stored != list(sources):
+            raise UserError(f"{part} holds {len(stored)} keys, not {len(sources)}; delete it and run again")
+        # LMDB may leave freed pages at the end unwritten; with them, a short file is known to be cut off
+        with open(part / "data.mdb", "ab") as data:
+            data.truncate(max(data.tell(), (env.info()["last_pgno"] + 1) * env.stat()["psize"]))
+    return kept
+
+
+def _encode(
+    env: Any, table: Any, sources: dict[str, Path], records: dict[str, Any], codec: str, workers: int
+) -> int:
+    """Store what is missing or was made from another file; return how many images were there already."""
+
+    def prepare(item: tuple[str, Path]) -> _Value | str:
+        key, path = item
+        try:
+            return _encoded(key, path.read_bytes(), records.get(key, {}), codec)
+        except Broken as error:
+            return f"{path} ({error})"
+        except OSError as error:
+            return f"{path} ({error.strerror})"
+
+    def store(txn: Any) -> None:
+        for value in waiting:
+            txn.put(value.key.encode(), value.data)
+            txn.put(value.key.encode(), value.record, db=table)
+
+    kept, size = 0, 0
+    broken: list[str] = []
+    waiting: list[_Value] = []
+    for value in in_threads(prepare, sources.items(), desc="encoding", workers=workers):
+        if isinstance(value, str):
+            broken.append(value)
+        elif value.data is None:
+            kept += 1
+        else:
+            waiting.append(value)
+            size += len(value.data)
+            if size >= _COMMIT_BYTES:
+                _commit(env, store)
+                waiting.clear()
+                size = 0
+    _commit(env, store)
+    if broken:
+        count = f"{len(broken)} of {len(sources)}"
+        raise UserError(f"input: {count} files are unusable: {listed(broken)}; replace or remove them")
+    return kept
+
+
+def _encoded(key: str, data: bytes, known: dict[str, Any], codec: str) -> _Value:
+    """The value for one file.  Raises Broken."""
+    # by content, not by size and date: copying changes the date of equal files or keeps it on different ones,
+    # and reading a file costs next to nothing beside encoding it
+    source = _digest(data)
+    if known.get("source") == source and "stored" in known:  # older versions noted less
+        return _Value(key, None, None)
+    look_at_bytes(memoryview(data))
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise Broken("damaged")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise Broken(f"{pixels.dtype} pixels; 8 and 16 bits can be stored")
+    if codec == "raw":
+        value = raw.encode(pixels)
+    else:
+        value = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()
+    shape = (*pixels.shape, 1)[:3]
+    record = {"source": source, "codec": codec, "stored": _digest(value), "shape": shape}
+    return _Value(key, json.dumps(record).encode(), value)
+
+
+def _digest(data: bytes | memoryview) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _verify(env: Any, table: Any, sources: dict[str, Path], codec: str, workers: int) -> list[str]:
+    """Read every value back and compare it with its record; return the lines of meta_info.txt."""
+    last = PNG_LEVEL if codec == "png" else codec  # BasicSR reads no further than the first dot
+
+    def check(key: str) -> tuple[str, str | None]:
+        with env.begin(buffers=True) as txn:
+            record = json.loads(bytes(txn.get(key.encode(), db=table)))
+            value = txn.get(key.encode())
+            # a picture without a checksum of its own decodes whatever happened to it
+            whole = _digest(value) == record["stored"] and _shape(value, codec) == record["shape"]
+        h, w, c = record["shape"]
+        return key, f"{key}.png ({h},{w},{c}) {last}\n" if whole else None
+
+    lines = dict(in_threads(check, list(sources), desc="verifying", workers=workers))
+    if bad := [key for key, line in lines.items() if line is None]:
+        _commit(env, lambda txn: [_remove(txn, table, key) for key in bad])
+        raise UserError(f"{listed(bad)} did not read back from {env.path()}; check the disk and run again")
+    return [line for line in lines.values() if line is not None]
+
+
+def _shape(value: memoryview, codec: str) -> list[int]:
+    """[h, w, c] of a stored picture; nothing where it does not decode."""
+    if codec == "raw":
+        return list(raw.view(value).shape)
+    pixels = cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED)
+    return [] if pixels is None else [*pixels.shape, 1][:3]
+
+
+def _remove(txn: Any, table: Any, key: str) -> None:
+    txn.delete(key.encode())
+    txn.delete(key.encode(), db=table)
+
+
+def _commit(env: Any, action: Callable[[Any], object]) -> None:
+    """Run `action` in one write transaction, with as much address space as it takes."""
+    while True:
+        try:
+            with env.begin(write=True) as txn:
+                action(txn)
+                return
+        except lmdb.MapFullError:
+            env.set_mapsize(2 * env.info()["map_size"])

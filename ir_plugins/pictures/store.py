@@ -1,0 +1,71 @@
+"""Pictures where they are stored: in a folder, or in an LMDB of encoded files or of raw pixels."""
+
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from ..runtime.errors import UserError
+from .mapped import MappedLmdb
+from .raw import Broken, is_intact, is_raw, view
+
+FLAGS = {
+    "color": cv2.IMREAD_COLOR,
+    "any": cv2.IMREAD_ANYCOLOR,  # gray files stay gray
+    "unchanged": cv2.IMREAD_UNCHANGED,
+}
+
+
+class Store:
+    """The pictures below one folder or in one LMDB.
+
+    backend: disk or lmdb.  flag: how an encoded picture is decoded: "color", to 8 bits, BGR; "any" likewise,
+    but gray stays gray; "unchanged".
+    """
+
+    def __init__(self, root: str, backend: str, flag: Literal["color", "any", "unchanged"]):
+        self.root, self.flag = root, FLAGS[flag]
+        self._database = MappedLmdb(root) if backend == "lmdb" else None
+
+    def read(self, file: str, *, verified: bool = False) -> np.ndarray:
+        """The picture at a path below the root, or under a key: (H, W, C), uint8 or uint16, BGR.
+
+        Of raw pixels it is a view into the database, as they were stored whatever the flag is: only the part
+        that is used is read at all, unless all of them are to be `verified`.  Raises UserError, naming the
+        picture, where it cannot be read.
+        """
+        content = self._content(file)
+        try:
+            if is_raw(content):
+                pixels = view(content)
+                if verified and not is_intact(content):
+                    raise Broken("damaged")
+                return pixels
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), self.flag)
+        except Broken as error:
+            raise UserError(f"{self.where(file)} is {error}; make the LMDB again") from None
+        except cv2.error:  # OpenCV's answer to an empty file
+            pixels = None
+        if pixels is None:
+            raise UserError(
+                f"{self.where(file)} ({len(content)} bytes) is truncated or no image that OpenCV can decode; "
+                "replace or remove it"
+            )
+        return pixels if pixels.ndim == 3 else pixels[..., None]
+
+    def path(self, file: str) -> str:
+        """The path of the file, or the key: what an item tells of its pictures."""
+        return file if self._database else str(Path(self.root, file))
+
+    def where(self, file: str) -> str:
+        """The picture in words."""
+        return f"key '{file}' of the LMDB {self.root}" if self._database else self.path(file)
+
+    def _content(self, file: str) -> bytes | memoryview:
+        if self._database:
+            return self._database.get(file)
+        try:
+            return Path(self.root, file).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.where(file)} cannot be read: {error.strerror}") from None

@@ -1,0 +1,139 @@
+"""metrics.csv and metrics.md of a test: every picture's figures, and what they come to."""
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..models.rows import Row, means, not_finite, told_faults
+from ..runtime.storage import written_whole
+
+BEFORE, AFTER = ("dataset", "group", "image", "height", "width"), ("seconds", "peak_mb")
+MB = 1e6
+
+
+def write_tables(
+    folder: str | Path, name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mapping[str, str]
+) -> None:
+    """Write metrics.csv and metrics.md, each whole or not at all.  Raises OSError.
+
+    name: the run's.  rows: of one dataset after the other.  metrics: their blocks by name.  how: what else
+    there is to say about the way of measuring, by keyword.
+    """
+    for file, text in (
+        ("metrics.csv", as_csv(rows, metrics)),
+        ("metrics.md", page(name, rows, metrics, how)),
+    ):
+        with written_whole(Path(folder, file)) as out:
+            out.write(text.encode("utf-8", errors="replace"))  # a file's name may hold what is no text
+
+
+def as_csv(rows: Iterable[Row], metrics: Iterable[str]) -> str:
+    """A line for each picture.  Metrics have all their digits; what is not known is empty.
+
+    Columns: dataset, group, image; height, width of the result in pixels; the metrics; seconds of the forward
+    pass; peak_mb, its memory in 10^6 bytes (see `machine.MEANING`).
+    """
+    names, text = list(metrics), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*BEFORE, *names, *AFTER])
+    for row in rows:
+        seconds = "" if row.seconds is None else f"{row.seconds:.6f}"
+        peak = "" if row.peak_bytes is None else f"{row.peak_bytes / MB:.3f}"
+        writer.writerow([*row[:5], *(row.metrics.get(name, "") for name in names), seconds, peak])
+    return text.getvalue()
+
+
+def page(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mapping[str, str]) -> str:
+    """metrics.md; see `write_tables` for the arguments."""
+    blocks = {
+        key: yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=1000)
+        for key, block in metrics.items()
+    }
+    first = rows[0] if rows else None
+    warm_up = f" ({first.dataset}, {first.image}: {first.seconds:.3g} s)" if first and first.seconds else ""
+    told = {
+        **how,
+        **blocks,
+        "means": "over pictures, of the values that are finite",
+        "median s": "over pictures, of the forward pass alone, which warms up in the first picture" + warm_up,
+        "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
+    }
+    parts = [
+        f"# {_line(name)}",
+        table(rows, metrics),
+        _items(remarks(rows, metrics)),
+        "## How it was measured",
+        _items(f"{key}: {text}" for key, text in told.items()),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(rows: Iterable[Row], metrics: Iterable[str]) -> str:
+    """A line for each dataset, below those of its groups where it has several, as Markdown.
+
+    Means of the metrics, the median of the seconds, the largest peak of memory.
+    """
+    names = list(metrics)
+    lines = [["dataset", "images", *names, "median s", "peak MB"]]
+    for dataset, found in _by_dataset(rows):
+        groups = dict.fromkeys(row.group for row in found)
+        for group in groups if len(groups) > 1 else ():
+            members = [row for row in found if row.group == group]
+            lines.append([f"{dataset} / {group}", *_figures(members, names)])
+        lines.append([dataset, *_figures(found, names)])
+    cells = [[_line(cell).replace("|", "\\|") for cell in line] for line in lines]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    head, *body = [
+        [line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]  # text left, numbers right
+        for line in cells
+    ]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
+
+
+def remarks(rows: Iterable[Row], metrics: Iterable[str]) -> Iterator[str]:
+    """What a reader of the table must know about single pictures."""
+    names = list(metrics)
+    for _, found in _by_dataset(rows):
+        for name in names:
+            counted = math.isfinite(means(found, [name]).get(name, math.nan))
+            for note in not_finite(found, [name]):
+                yield f"{note}; left out of the mean" if counted else note
+        if faults := told_faults(found):
+            yield faults
+
+
+def _by_dataset(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+    for dataset, found in groupby(rows, key=attrgetter("dataset")):
+        yield dataset, list(found)
+
+
+def _figures(rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
+    """The cells of a line of the table."""
+    found = means(rows, metrics)
+    seconds = [row.seconds for row in rows if row.seconds is not None]
+    peaks = [row.peak_bytes for row in rows if row.peak_bytes is not None]
+    return [
+        str(len(rows)),
+        *(f"{found[name]:.4f}" if name in found else "" for name in metrics),
+        f"{statistics.median(seconds):.3g}" if seconds else "",
+        f"{max(peaks) / MB:.1f}" if peaks else "",
+    ]
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {_line(line)}" for line in lines)
+
+
+def _line(text: str) -> str:
+    """Text without what would end a line."""
+    return " ".join(text.split())

@@ -1,0 +1,47 @@
+"""A lock that one process at a time can hold, until it ends."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import UserError
+
+
+@contextlib.contextmanager
+def alone(file: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock on a file, made if need be; raises UserError(refusal) where another process holds it.
+
+    The lock ends with the process, however that ends.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not POSIX: no lock
+        yield
+        return
+
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o644)
+    _locks.add(handle)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(refusal) from None
+        yield
+    finally:
+        _locks.discard(handle)
+        os.close(handle)
+
+
+_locks: set[int] = set()
+
+
+def _let_go_of_locks() -> None:
+    for handle in _locks:
+        os.close(handle)
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    # a data worker outlives a run that is killed by some seconds, and would hold its lock that long
+    os.register_at_fork(after_in_child=_let_go_of_locks)

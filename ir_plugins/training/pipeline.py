@@ -1,0 +1,194 @@
+"""`basicsr train`: the pipeline.
+
+BasicSR's own `train_pipeline` cannot resume without a GPU or in the middle of an epoch, makes folders before
+it looks at the data, and goes on counting after the last iteration; its parts are used as they are.
+"""
+
+import contextlib
+import logging
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from basicsr.models import build_model
+from basicsr.train import init_tb_loggers
+from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
+from basicsr.utils.options import copy_opt_file, dict2str
+
+from ..options.reading import Options
+from ..runtime.distributed import (
+    ending_together,
+    from_first_rank,
+    gathered,
+    launch,
+    on_any_rank,
+    wait_for_all,
+)
+from ..runtime.errors import UserError
+from ..runtime.interruption import Interruption
+from ..runtime.locks import alone
+from ..runtime.storage import numbered_states
+from .loaders import train_loader, validation_loaders
+from .preflight import prepare
+from .run import Run
+from .states import find_state
+
+
+def train(arguments: Namespace) -> None:
+    """Train as the option file says; see `preflight.prepare` for the arguments.
+
+    Raises UserError on the user's mistakes, and Stopped, with everything saved, after SIGTERM or Ctrl-C.
+    """
+    with ending_together(arguments):
+        opt = prepare(arguments, is_train=True)
+        opt["auto_resume"] = opt["auto_resume"] or _was_restarted(opt)
+        state, notes = _agreed_state(opt)
+        if state and "seed" in state and opt.get("draws_seed"):
+            opt["manual_seed"] = state["seed"]
+        if state is None:
+            _refuse_to_archive_weights(opt)
+        with _locked(opt):
+            _train(opt, state, notes, arguments.opt)
+
+
+def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_file: str) -> None:
+    _be_deterministic(bool(opt["train"].get("deterministic")))
+    launches = [name for name in gathered(launch()) if name]  # all have looked for states by then
+    if opt["rank"] == 0:
+        # an earlier start that came to no checkpoint left nothing to archive
+        has_states = any(Path(opt["path"]["training_states"]).glob("*.state"))
+        fresh = state is None and (has_states or not opt["auto_resume"])
+        _make_folders(opt, option_file, resuming=not fresh)
+        _clear(opt, state)
+        if launches:
+            _launches(opt).write_text("\n".join(launches))
+    wait_for_all()
+    log_file = Path(opt["path"]["log"], f"train_{opt['name']}_{get_time_str()}.log")
+    logger = get_root_logger(log_file=str(log_file))
+    logger.info(get_env_info())
+    logger.info(dict2str(opt))
+    for note in notes:
+        logger.warning(f"{note}; resuming from the one before")
+    writer = init_tb_loggers(opt)
+    tb_logger = _Forgiving(writer) if writer else None
+    val_loaders = validation_loaders(opt)
+    model = build_model(opt)
+    if state:
+        _resume(model, state, opt["path"]["resume_state"])
+        logger.info(f"Resuming training from epoch: {state['epoch']}, iter: {state['iter']}.")
+    loader, order = train_loader(opt, state)
+    with Interruption() as interruption, logging_redirect_tqdm([logging.getLogger("basicsr")]):
+        Run(opt, model, val_loaders, tb_logger, state, interruption).through(loader, order)
+    if tb_logger:
+        tb_logger.close()
+
+
+def _launches(opt: Options) -> Path:
+    """The file that tells which torchruns have started the run in this folder, a line each."""
+    return Path(opt["path"]["experiments_root"], ".launches")
+
+
+def _was_restarted(opt: Options) -> bool:
+    """Whether the torchrun above this process began the run, which then goes on unasked."""
+    file = _launches(opt)
+    return on_any_rank(file.is_file() and launch() in file.read_text().splitlines())
+
+
+def _agreed_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
+    """`find_state` of rank 0: over a network file system the others may not see the newest state yet."""
+    if opt["rank"] == 0:
+        found = find_state(opt)
+        from_first_rank(opt["path"]["resume_state"])
+        return found
+    opt["path"]["resume_state"], opt["auto_resume"] = from_first_rank(None), False
+    with contextlib.redirect_stdout(None):  # BasicSR prints what it resumes from
+        return find_state(opt)
+
+
+class _Forgiving:
+    """A SummaryWriter that gives up, and says so once, where its disk is full: the run goes on."""
+
+    def __init__(self, writer: Any):
+        self.writer = writer
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **options: Any) -> None:
+            try:
+                if self.writer is not None:
+                    getattr(self.writer, name)(*arguments, **options)
+            except OSError as error:
+                self.writer = None
+                get_root_logger().warning(f"TensorBoard ends here: {error.strerror or error}")
+
+        return call
+
+
+def _resume(model: Any, state: dict[str, Any], path: str) -> None:
+    wanted = [set(optimizer.param_groups[0]) for optimizer in model.optimizers]
+    try:
+        model.resume_training(state)
+        for optimizer, keys in zip(model.optimizers, wanted, strict=True):
+            # torch loads the state of any optimizer, and fails at the first step if it was another kind's
+            if missing := keys - set(optimizer.param_groups[0]):
+                raise ValueError(f"it holds no {', '.join(sorted(missing))}")
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: does not fit train:optim_g or train:scheduler: {error}") from error
+
+
+def _clear(opt: Options, state: dict[str, Any] | None) -> None:
+    """Remove what a process that was killed had half written; put aside what the run goes back from."""
+    folders = [Path(opt["path"][key]) for key in ("experiments_root", "models", "training_states")]
+    for part in [*(file for folder in folders for file in folder.glob(".*.part"))]:
+        part.unlink(missing_ok=True)
+    if state is None:
+        return
+    for ahead in numbered_states(opt["path"]["training_states"]):
+        if int(ahead.stem) > state["iter"]:
+            # else --auto_resume would take the run up again that this one has gone back from
+            ahead.replace(ahead.with_name(f"{ahead.name}.old"))
+
+
+def _locked(opt: Options) -> contextlib.AbstractContextManager:
+    """No other run of this name may write meanwhile; the lock is held by the first rank."""
+    if opt["rank"] != 0:
+        return contextlib.nullcontext()
+    experiments = Path(opt["path"]["experiments_root"]).parent
+    experiments.mkdir(exist_ok=True)
+    busy = f"experiments/{opt['name']} is being written by another run; wait for it, or choose another name"
+    return alone(experiments / f".{opt['name']}.lock", busy)
+
+
+def _be_deterministic(wanted: bool) -> None:
+    """On a GPU the fastest way is looked for anew in every process, and some ways add up in any order."""
+    torch.backends.cudnn.benchmark = not wanted
+    torch.use_deterministic_algorithms(wanted)
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def _refuse_to_archive_weights(opt: Options) -> None:
+    """A new run moves an older one of its name away: not while it holds the weights to begin with."""
+    root = Path(opt["path"]["experiments_root"])
+    for key, value in opt["path"].items():
+        if key.startswith("pretrain_network") and value and root.resolve() in Path(value).resolve().parents:
+            raise UserError(
+                f"path:{key}: {value} lies in {root}, which a new run named {opt['name']} archives; "
+                "choose another name, or --auto_resume to go on with that run"
+            )
+
+
+def _make_folders(opt: Options, option_file: str, *, resuming: bool) -> None:
+    if not resuming:
+        make_exp_dirs(opt)
+        if opt["logger"]["use_tb_logger"]:
+            mkdir_and_rename(str(Path(opt["root_path"], "tb_logger", opt["name"])))
+    root = Path(opt["path"]["experiments_root"])
+    for folder in ("experiments_root", "models", "training_states", "visualization"):
+        # resuming under another name starts without
+        Path(opt["path"][folder]).mkdir(parents=True, exist_ok=True)
+    if Path(option_file).resolve().parent != root.resolve():  # resuming with the copy made last time
+        copy_opt_file(option_file, str(root))

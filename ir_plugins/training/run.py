@@ -1,0 +1,221 @@
+"""A training run: from iteration to iteration, with all that a person wants to see or to keep on the way."""
+
+import contextlib
+import datetime
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from basicsr.data.prefetch_dataloader import CUDAPrefetcher
+from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
+
+from ..data.patch_plan import Stage
+from ..options.reading import Options
+from ..reports.training import write_report
+from ..runtime.distributed import from_first_rank, gathered, on_any_rank
+from ..runtime.errors import Stopped, UserError
+from ..runtime.interruption import Interruption
+from ..runtime.machine import versions
+from ..runtime.randomness import random_state, restore_random_state
+from .order import Place, Step, TrainOrder
+
+
+class Run:
+    """What `basicsr train` does once everything is built.
+
+    state: the training state that `model` has been given, None for a new run.
+    """
+
+    def __init__(
+        self,
+        opt: Options,
+        model: Any,
+        val_loaders: list[Any],
+        tb_logger: Any,
+        state: dict[str, Any] | None,
+        interruption: Interruption,
+    ):
+        self.opt, self.model, self.val_loaders, self.tb_logger = opt, model, val_loaders, tb_logger
+        self.interruption, self.state = interruption, state or {}
+        self.iteration: int = self.state.get("iter", 0)
+        self.place = Place(*self.state.get("place", (self.state.get("epoch", 0), 0)))
+        self.history: dict[str, list[dict[str, Any]]] = self.state.get("history") or {
+            "losses": [],
+            "metrics": [],
+        }
+        self.total_iter: int = opt["train"]["total_iter"]
+        self.saved: int | None = self.state.get("iter")
+        self.logger = get_root_logger()
+
+    def through(self, loader: Iterable[dict[str, Any]], order: TrainOrder) -> None:
+        """Every iteration that is left, and the end of the training.  Raises Stopped after a signal."""
+        workers = iter(loader)
+        try:
+            self._through(self._batches(workers), order)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error) or "killed by signal" not in str(error):
+                raise
+            raise UserError(
+                "a data worker was killed, most likely for want of memory; lower "
+                "datasets:train:num_worker_per_gpu and go on with --auto_resume"
+            ) from error
+        finally:
+            # at once: they ignore the signal by which an interpreter that exits ends its children
+            getattr(workers, "_shutdown_workers", lambda: None)()
+
+    def _through(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:
+        start_time = time.time()
+        if self.iteration >= self.total_iter:
+            self.logger.info(
+                f"Already at iteration {self.iteration} of {self.total_iter}; raise train:total_iter to go on"
+            )
+        if "random" in self.state:
+            # only now: the workers' start draws numbers too
+            self._restore_random_states(self.state["random"])
+        if self._validates_at(self.iteration) and self._unseen():
+            self.validate()  # the state was saved before it
+        # where there is no terminal the log lines are the progress
+        bar = tqdm(
+            total=self.total_iter,
+            initial=self.iteration,
+            unit="iter",
+            desc=self.opt["name"],
+            disable=None if self.opt["rank"] == 0 else True,
+        )
+        with bar:
+            self._iterate(batches, order, bar)
+            seconds = int(time.time() - start_time)
+            self.logger.info(f"End of training. Time consumed: {datetime.timedelta(seconds=seconds)}")
+            if self.iteration and self.saved != self.iteration:
+                self.save()
+            self.logger.info("Save the latest model.")
+            self.model.save(epoch=-1, current_iter=-1)  # BasicSR's sign for net_g_latest.pth alone
+            failure = from_first_rank(getattr(self.model, "failure", None))
+            if self.val_loaders and self._unseen():
+                # one that a longer run would not have: the final state does not know of it
+                self.model.chooses_best = False
+                self.validate()
+        if not self.val_loaders:  # else the last validation has written it
+            self._report()
+        self.logger.info(f"Report: {self.opt['path']['experiments_root']}/report.html")
+        if failure or self.saved != self.iteration:
+            reason = failure or "the last checkpoint could not be saved"
+            raise UserError(f"{reason}; make room and finish the run with --auto_resume")
+
+    def _iterate(self, batches: Iterator[dict[str, Any]], order: TrainOrder, bar: tqdm) -> None:
+        message = MessageLogger(self.opt, self.iteration, self.tb_logger)
+        data_timer, iter_timer = AvgTimer(), AvgTimer()
+        frequent, save_every = self.opt["logger"]["print_freq"], self.opt["logger"]["save_checkpoint_freq"]
+        warmup_iter, stage = self.opt["train"].get("warmup_iter", -1), None
+        for step, batch in zip(order.steps(), batches, strict=True):
+            data_timer.record()
+            stage = self._announce(step, stage, order)
+            self.iteration, self.place = step.iteration, step.end
+            self.model.update_learning_rate(self.iteration, warmup_iter=warmup_iter)
+            self.model.feed_data(batch)
+            self.model.optimize_parameters(self.iteration)
+            iter_timer.record()
+            rates, log = self.model.get_current_learning_rate(), self.model.get_current_log()
+            shown = {name: f"{value:.2e}" for name, value in log.items() if name.startswith("l_")}
+            bar.set_postfix(shown | {"lr": f"{rates[0]:.1e}"}, refresh=False)
+            bar.update()
+            if self.iteration % frequent == 0:
+                timing = {"time": iter_timer.get_avg_time(), "data_time": data_timer.get_avg_time()}
+                self.history["losses"].append({"iter": self.iteration, "lr": rates[0], **log})
+                progress = {"epoch": self.place.epoch, "iter": self.iteration, "lrs": rates}
+                message(progress | timing | log)
+            if self.iteration % save_every == 0:
+                self.logger.info("Saving models and training states.")
+                self.save()
+            if self._validates_at(self.iteration):
+                self.validate()
+            if on_any_rank(self.interruption.received is not None):
+                self.stop()
+            data_timer.start()
+            iter_timer.start()
+
+    def save(self) -> None:
+        """Write a checkpoint of this iteration."""
+        self.model.run_state = {
+            "place": list(self.place),
+            "seed": self.opt["manual_seed"],
+            "history": self.history,
+            "random": gathered(random_state()),
+        }
+        self.model.save(self.place.epoch, self.iteration)
+        # a model of BasicSR does not tell whether it could; rank 0 is the one that writes
+        self.saved = from_first_rank(getattr(self.model, "last_saved", self.iteration))
+
+    def validate(self) -> None:
+        """Measure every validation set."""
+        # no need to go on measuring for minutes; several ranks have to agree on it, between two pictures
+        at_once = contextlib.nullcontext() if self.opt["dist"] else self.interruption.at_once()
+        if self.opt["dist"]:
+            self.model.interrupted = lambda: self.interruption.received is not None
+        try:
+            with at_once:
+                for loader in self.val_loaders:
+                    self.model.validation(loader, self.iteration, self.tb_logger, self.opt["val"]["save_img"])
+                    row = {"iter": self.iteration, "dataset": loader.dataset.opt["name"]}
+                    self.history["metrics"].append(row | getattr(self.model, "metric_results", {}))
+            self._report()
+        except Stopped:
+            # as if it had not begun: whoever resumes begins it anew
+            self.history["metrics"] = [row for row in self.history["metrics"] if row["iter"] < self.iteration]
+            self.stop()
+
+    def stop(self) -> None:
+        """Save and raise Stopped."""
+        if self.saved != self.iteration:
+            self.save()
+        if self.saved != self.iteration:
+            text = "and could not save; --auto_resume goes on from the checkpoint before"
+        else:
+            text = "and saved; --auto_resume goes on from there"
+        number = max(gathered(self.interruption.received or 0))
+        told = f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
+        self._report()
+        self.logger.info(f"{told[0].upper()}{told[1:]}")
+        raise Stopped(number, told)
+
+    def _report(self) -> None:
+        if self.opt["rank"] == 0:
+            samples = [one for shown in getattr(self.model, "samples", {}).values() for one in shown]
+            path = Path(self.opt["path"]["experiments_root"], "report.html")
+            write_report(path, self.opt, self.history, samples, versions())
+
+    def _announce(self, step: Step, before: Stage | None, order: TrainOrder) -> Stage:
+        """Tell at the first iteration of each stage that a run meets, if there are several."""
+        if len(order.plan.stages) > 1 and step.stage != before:
+            side, count = step.stage
+            self.logger.info(
+                f"From iteration {step.iteration} on: patches of {side}x{side}, batches of {count}"
+            )
+        return step.stage
+
+    def _batches(self, workers: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The batches; by BasicSR's CUDAPrefetcher where it is asked for."""
+        # not BasicSR's CPUPrefetcher, which starts the workers twice
+        if self.opt["datasets"]["train"].get("prefetch_mode") != "cuda":
+            return workers
+        return iter(CUDAPrefetcher(workers, self.opt).next, None)
+
+    def _restore_random_states(self, states: list[dict[str, Any]]) -> None:
+        if len(states) != self.opt["world_size"]:
+            self.logger.warning(
+                f"The training state is of {len(states)} processes, this run has {self.opt['world_size']}: "
+                "it goes on, but not to the same bits"
+            )
+        if self.opt["rank"] < len(states):
+            restore_random_state(states[self.opt["rank"]])
+
+    def _validates_at(self, iteration: int) -> bool:
+        return bool(self.val_loaders) and iteration > 0 and iteration % self.opt["val"]["val_freq"] == 0
+
+    def _unseen(self) -> bool:
+        """Whether this iteration's validation is missing in the history."""
+        return self.iteration not in {row["iter"] for row in self.history["metrics"]}

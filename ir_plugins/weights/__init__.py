@@ -1,0 +1,4 @@
+"""Weight files: read, written, recognised.
+
+May import runtime.
+"""

@@ -1,0 +1,126 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ir_plugins.options.reading import complete, locate, read_options
+from ir_plugins.runtime.errors import UserError
+
+
+def write(text, path="o.yml"):
+    Path(path).write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("text", ["2e-4", "2E-4", "2.0e-4", "!!float 2e-4", "0.0002", "2.e-04"])
+def test_a_learning_rate_is_a_number_however_it_is_written(workplace, text):
+    assert read_options(write(f"lr: {text}"))["lr"] == 2e-4
+    assert yaml.safe_load("lr: 2e-4")["lr"] == "2e-4"  # what PyYAML makes of it, and what BasicSR chokes on
+
+
+@pytest.mark.parametrize("text", ["e-4", "v2e4", "1e", "2e-4x", "'2'"])
+def test_words_stay_words(workplace, text):
+    assert isinstance(read_options(write(f"name: {text}"))["name"], str)
+
+
+def test_a_missing_file_is_named_with_the_folder_it_was_looked_for_in(workplace):
+    with pytest.raises(UserError, match=r"nowhere.yml: no such option file; paths are relative to .*"):
+        read_options("nowhere.yml")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a: 1\nb: [1, 2\nc: 3\n", r"o.yml:3: not valid YAML: .*expected ',' or '\]'"),
+        ("a: 1\n\tb: 2\n", r"o.yml:2: not valid YAML"),
+        ("a: 1\nb: 2\na: 3\n", "o.yml:3: not valid YAML: key 'a' is given twice"),
+        (
+            "a: !!python/object/apply:os.system ['true']\n",
+            "o.yml:1: not valid YAML: could not determine a constructor",
+        ),
+        ("a: 1\n3: x\n", "o.yml:2: not valid YAML: a key must be a word"),
+        ("? [1, 2]\n: 3\n", "o.yml:1: not valid YAML: a key must be a word"),
+        ("a: !!int abc\n", "o.yml: not valid YAML: invalid literal"),
+        ("a: &x {b: *x}\n", "o.yml: not valid YAML: Circular reference"),
+        ("- 1\n- 2\n", "is a mapping of keys to values, this one is not"),
+        ("", "is a mapping of keys to values, this one is not"),
+    ],
+)
+def test_yaml_that_does_not_parse_is_located(workplace, text, message):
+    with pytest.raises(UserError, match=message):
+        read_options(write(text))
+
+
+def test_a_folder_or_a_picture_is_no_option_file(workplace):
+    Path("p.yml").write_bytes(b"\x89PNG\xff\xfe")
+    for path in (".", "p.yml"):
+        with pytest.raises(UserError, match="cannot be read as an option file"):
+            read_options(path)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("1e-4", 1e-4),
+        ("-1", -1),
+        ("2.5", 2.5),
+        ("[1, 2e-3]", [1, 2e-3]),
+        ("true", True),
+        ("~", None),
+        ("none", None),
+        ("a/b=c.pth", "a/b=c.pth"),
+        ("__import__('os').getcwd()", "__import__('os').getcwd()"),
+        ("{type: disk}", {"type": "disk"}),
+    ],
+)
+def test_force_yml_takes_typed_values_and_evaluates_nothing(workplace, text, value):
+    options = read_options(write("train: {lr: 1}"), [f"train:lr={text}", f"new:block:key={text}"])
+    assert options == {"train": {"lr": value}, "new": {"block": {"key": value}}}
+
+
+@pytest.mark.parametrize("entry", ["train:lr", "=3", "train:=3", "name:deep=3", "train:lr=[1"])
+def test_a_malformed_override_is_repeated(workplace, entry):
+    with pytest.raises(UserError, match="--force_yml " + entry.replace("[", r"\[")):
+        read_options(write("name: x\ntrain: {lr: 1}"), [entry])
+
+
+def test_locate_counts_lines(workplace):
+    path = write("name: x\ntrain:\n  optim_g:\n    lr: 1\n")
+    assert locate(path, ("train", "optim_g", "lr")) == "o.yml:4"
+    assert locate(path, ("train", "absent")) == "o.yml:2"
+    assert locate(path, ("absent",)) == "o.yml"
+
+
+def test_everything_a_run_writes_lies_below_the_current_directory(workplace):
+    options = {"name": "x", "datasets": {}, "val": {}}
+    train, test = (complete(options, is_train=is_train)["path"] for is_train in (True, False))
+    assert train["models"] == str(workplace / "experiments/x/models")
+    assert test["visualization"] == str(workplace / "results/x/visualization")
+
+
+def test_debug_renames_and_logs_often():
+    options = complete({"name": "x", "datasets": {}, "val": {"val_freq": 999}}, is_train=True, debug=True)
+    assert (
+        options["name"] == "debug_x"
+        and options["val"]["val_freq"] == 8
+        and options["logger"]["print_freq"] == 1
+    )
+
+
+def test_datasets_learn_their_phase_scale_and_home():
+    given = {"name": "x", "scale": 3, "datasets": {"val_2": {"dataroot_gt": "~/a"}}}
+    dataset = complete(given, is_train=True)["datasets"]["val_2"]
+    assert dataset == {"phase": "val", "name": "val_2", "scale": 3, "dataroot_gt": str(Path.home() / "a")}
+    assert given["datasets"] == {"val_2": {"dataroot_gt": "~/a"}}
+
+
+def test_none_is_nothing_except_where_it_means_something(workplace):
+    entries = ["network_g:attention=none", "path:resume_state=none", "datasets:train:dataroot_lq=none"]
+    options = read_options(write("name: x"), entries)
+    assert options["network_g"]["attention"] == options["datasets"]["train"]["dataroot_lq"] == "none"
+    assert options["path"]["resume_state"] is None
+
+
+def test_an_override_takes_a_dataset_out(workplace):
+    path = write("datasets: {test_1: {name: a}, test_2: {name: b}}")
+    assert read_options(path, ["datasets:test_2=~"]) == {"datasets": {"test_1": {"name": "a"}}}

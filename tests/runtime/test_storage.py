@@ -1,0 +1,189 @@
+import builtins
+import hashlib
+import os
+import zipfile
+
+import pytest
+import torch
+
+from ir_plugins.runtime.storage import is_intact, save_whole, written_whole
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A file of torch.save, and its digest."""
+    path = tmp_path / "a.pth"
+    content = {"weights": torch.arange(1500.0).reshape(30, 50), "bias": torch.randn(7), "words": ["some", 3]}
+    return path, save_whole(content, path)
+
+
+def listed(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_file_is_replaced_only_when_it_is_whole(tmp_path, durable):
+    path = tmp_path / "a"
+    path.write_bytes(b"older")
+    with written_whole(path, durable=durable) as file:
+        file.write(b"newer, ")
+        file.flush()
+        assert path.read_bytes() == b"older"
+        file.write(b"longer")
+    assert path.read_bytes() == b"newer, longer" and listed(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("exception", [OSError, KeyboardInterrupt, SystemExit, ValueError])
+@pytest.mark.parametrize("existed", [True, False])
+def test_an_exception_leaves_what_was_there(tmp_path, exception, existed):
+    path = tmp_path / "a"
+    if existed:
+        path.write_bytes(b"older")
+    with pytest.raises(exception), written_whole(path) as file:
+        file.write(b"torn" * 5000)
+        raise exception
+    assert listed(tmp_path) == (["a"] if existed else [])
+    assert not existed or path.read_bytes() == b"older"
+
+
+def test_folders_are_made(tmp_path):
+    with written_whole(str(tmp_path / "some" / "where" / "a")) as file:
+        file.write(b"x")
+    assert (tmp_path / "some/where/a").read_bytes() == b"x"
+
+
+def test_it_is_on_the_disk_before_it_has_the_name(tmp_path, monkeypatch):
+    done, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append("sync") or fsync(handle))
+    monkeypatch.setattr(os, "replace", lambda *paths: done.append("rename") or replace(*paths))
+    for durable in (True, False):
+        with written_whole(tmp_path / "a", durable=durable) as file:
+            file.write(b"x")
+    assert done == ["sync", "rename", "sync", "rename"]  # the folder last, as it holds the name
+
+
+def test_two_processes_do_not_share_a_part(tmp_path, monkeypatch):
+    with written_whole(tmp_path / "a") as first:
+        monkeypatch.setattr(os, "getpid", lambda: 7)
+        with written_whole(tmp_path / "a") as second:
+            assert first.name != second.name
+            second.write(b"second")
+        first.write(b"first")
+    assert (tmp_path / "a").read_bytes() == b"first" and listed(tmp_path) == ["a"]
+
+
+def test_the_digest_is_that_of_the_file(saved):
+    path, digest = saved
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert torch.equal(torch.load(path, weights_only=True)["weights"][29], torch.arange(1450.0, 1500.0))
+
+
+@pytest.mark.parametrize("room", [0, 1, 64, 5000])
+def test_an_error_of_the_disk_comes_through(tmp_path, monkeypatch, room):
+    """With room for so many bytes, and a message of its own: torch's writer would tell of a zip file."""
+    save_whole({"older": torch.ones(3)}, tmp_path / "a.pth")
+    older = (tmp_path / "a.pth").read_bytes()
+    fill_disk(monkeypatch, room)
+    with pytest.raises(OSError, match="No space left") as error:
+        save_whole({"weights": torch.randn(90, 90)}, tmp_path / "a.pth")
+    assert error.value.errno == 28
+    assert (tmp_path / "a.pth").read_bytes() == older and listed(tmp_path) == ["a.pth"]
+
+
+def fill_disk(monkeypatch, room):
+    """Let files be written until `room` bytes are full; no buffer, so that it is seen at once."""
+    real, left = open, [room]
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            self.file.close()
+
+        def write(self, data):
+            if (count := len(bytes(data))) > left[0]:
+                raise OSError(28, "No space left on device")
+            left[0] -= count
+            return self.file.write(data)
+
+    def opened(path, mode="r", *arguments, **keywords):
+        file = real(path, mode, *arguments, **keywords)
+        return Full(file) if "w" in mode else file
+
+    monkeypatch.setattr(builtins, "open", opened)
+
+
+def test_what_cannot_be_pickled_is_no_trouble_of_the_disk(tmp_path):
+    with pytest.raises(Exception, match="pickle") as error:
+        save_whole({"function": lambda: 0}, tmp_path / "a.pth")
+    assert not isinstance(error.value, OSError) and listed(tmp_path) == []
+
+
+def test_what_was_written_is_intact(saved):
+    path, digest = saved
+    assert is_intact(path) and is_intact(str(path), digest)
+
+
+def test_another_file_is_not_the_one_written(saved):
+    path, digest = saved
+    save_whole({"weights": torch.zeros(3)}, path)
+    assert is_intact(path) and not is_intact(path, digest)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\x03\x04" + bytes(300), "folder"])
+def test_what_is_no_archive_is_not_intact(tmp_path, content):
+    path = tmp_path / "a.pth"
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    assert not is_intact(path)
+
+
+def test_a_truncated_file_is_found_out(saved):
+    path, _ = saved
+    whole = path.read_bytes()
+    for length in [*range(0, len(whole), 97), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        assert not is_intact(path), length
+
+
+def test_a_flipped_bit_of_the_data_is_found_out_without_a_digest(saved):
+    path, _ = saved
+    whole = path.read_bytes()
+    start = whole.index(torch.arange(1500.0).numpy().tobytes())
+    for position in range(start, start + 6000, 61):
+        flip(path, whole, position)
+        assert not is_intact(path), position
+
+
+def test_a_flipped_bit_anywhere_is_found_out_with_one(saved):
+    path, digest = saved
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 19):
+        flip(path, whole, position)
+        assert not is_intact(path, digest), position
+
+
+def test_no_damage_raises(saved):
+    """The directory at the end tells how each record is to be read: that is where a flip does odd things."""
+    path, _ = saved
+    whole = path.read_bytes()
+    directory = zipfile.ZipFile(path).start_dir
+    for position in range(directory, len(whole), 2):
+        for bit in (0, 5):
+            flip(path, whole, position, bit)
+            is_intact(path)
+
+
+def flip(path, whole, position, bit=2):
+    damaged = bytearray(whole)
+    damaged[position] ^= 1 << bit
+    path.write_bytes(damaged)

@@ -1,0 +1,399 @@
+"""The pipeline end to end, as `basicsr train` and `basicsr test` run it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from tiny import tiny_options
+
+from ir_plugins.cli import main
+from ir_plugins.weights.files import read_weights, save_weights
+
+from basicsr.utils.registry import ARCH_REGISTRY
+
+pytestmark = pytest.mark.usefixtures("fresh_logger")
+
+
+def checkpoint(iteration, name="tiny"):
+    return torch.load(f"experiments/{name}/models/net_g_{iteration}.pth", weights_only=True)
+
+
+def state(iteration, name="tiny"):
+    return torch.load(f"experiments/{name}/training_states/{iteration}.state", weights_only=True)
+
+
+def tree(folder="."):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+
+def test_train_writes_checkpoints_logs_and_pictures(tiny):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    root = Path("experiments/tiny")
+    assert {path.name for path in (root / "models").iterdir()} == {
+        "net_g_2.pth",
+        "net_g_4.pth",
+        "net_g_best.pth",
+        "net_g_latest.pth",
+    }
+    assert {path.name for path in (root / "training_states").iterdir()} == {"2.state", "4.state"}
+    assert set(checkpoint(4)) == {"params", "params_ema"}
+    assert any(
+        (checkpoint(4)["params"][k] != checkpoint(2)["params"][k]).any() for k in checkpoint(2)["params"]
+    )
+    pictures = sorted((root / "visualization").rglob("*.png"))
+    assert [p.name for p in pictures] == [f"{i}_{n}.png" for i in range(3) for n in (2, 4)]
+    assert cv2.imread(str(pictures[0])).shape == (14, 18, 3)
+    log = next(root.glob("train_tiny_*.log")).read_text()
+    assert "Network: SemanIR, with parameters: " in log and "l_pix" in log and "# psnr: " in log
+    assert log.count("Validation val") == 2  # at 2 and 4, and not once more at the end
+    assert (root / "tiny.yml").exists() and list(Path("tb_logger/tiny").glob("events.*"))
+    assert {path.name for path in Path().iterdir()} == {"data", "tiny.yml", "experiments", "tb_logger"}
+    assert not list(root.glob("*.part"))
+
+
+def test_the_ema_is_an_average_of_the_weights(tiny):
+    assert (
+        main(
+            [
+                "train",
+                "-opt",
+                "tiny.yml",
+                "--force_yml",
+                "train:total_iter=1",
+                "logger:save_checkpoint_freq=1",
+            ]
+        )
+        == 0
+    )
+    torch.manual_seed(0)
+    saved, key = checkpoint(1), "conv_first.weight"
+    before = (
+        saved["params_ema"][key] - 0.1 * saved["params"][key]
+    ) / 0.9  # decay 0.9, started from the same weights
+    assert (saved["params"][key] - before).abs().max() == pytest.approx(
+        1e-3, rel=0.1
+    )  # one Adam step of lr 1e-3
+
+
+def test_auto_resume_goes_on_where_it_stopped(tiny):
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", "train:total_iter=2"]) == 0
+    assert main(["train", "-opt", "tiny.yml", "--auto_resume"]) == 0
+    resumed = state(4)
+    assert resumed["iter"] == 4
+    assert all(entry["step"] == 4 for entry in resumed["optimizers"][0]["state"].values())
+    assert resumed["optimizers"][0]["param_groups"][0]["lr"] == 5e-4  # the milestone at 3 was met
+    assert not [path for path in Path("experiments").iterdir() if "archived" in path.name]
+
+
+def test_resume_with_the_option_file_that_the_run_copied(tiny):
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", "train:total_iter=2"]) == 0
+    assert main(["train", "-opt", "experiments/tiny/tiny.yml", "--auto_resume"]) == 0
+    assert state(4)["iter"] == 4
+
+
+def test_resume_under_another_name_keeps_the_first_run(tiny):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    before = tree("experiments/tiny")
+    Path("experiments/other/models").mkdir(parents=True)
+    os.link("experiments/tiny/models/net_g_2.pth", "experiments/other/models/net_g_2.pth")
+    overrides = ["name=other", "path:resume_state=experiments/tiny/training_states/2.state"]
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", *overrides]) == 0
+    assert state(4, "other")["iter"] == 4 and tree("experiments/tiny") == before
+
+
+def test_without_auto_resume_an_older_run_is_archived(tiny):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    assert len([path for path in Path("experiments").iterdir() if "tiny_archived" in path.name]) == 1
+
+
+def test_lmdb_and_disk_train_alike(tiny):
+    for folder in ("data/train/gt", "data/train/lq"):
+        assert main(["lmdb", "--input", folder, "--output", f"{folder}.lmdb"]) == 0
+    options = tiny_options("from_lmdb")
+    options["datasets"]["train"] |= {
+        "dataroot_gt": "data/train/gt.lmdb",
+        "dataroot_lq": "data/train/lq.lmdb",
+        "io_backend": {"type": "lmdb"},
+    }
+    Path("lmdb.yml").write_text(yaml.safe_dump(options))
+    assert main(["train", "-opt", "lmdb.yml"]) == 0
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    disk, lmdb = checkpoint(4), checkpoint(4, "from_lmdb")
+    assert set(disk["params"]) == set(lmdb["params"])
+    # the folder is read in the order the file system gives, so the pictures of a batch differ; their kind
+    # does not
+    assert all(lmdb["params"][key].isfinite().all() for key in disk["params"])
+
+
+@pytest.mark.parametrize("net", ["SemanIRUNet", "EDSR"])
+def test_other_networks_train_in_the_same_model(tiny, net):
+    options = tiny_options(net)
+    options["network_g"] = {
+        "SemanIRUNet": {
+            "type": net,
+            "embed_dim": 4,
+            "depths": [1] * 7,
+            "num_heads": [1] * 7,
+            "window_size": 4,
+        },
+        "EDSR": {"type": net, "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1, "upscale": 2},
+    }[net]
+    if net == "SemanIRUNet":
+        options["scale"] = 1
+        for dataset in options["datasets"].values():
+            dataset["dataroot_lq"] = dataset["dataroot_gt"]
+    Path("o.yml").write_text(yaml.safe_dump(options))
+    assert main(["train", "-opt", "o.yml"]) == 0
+
+
+def test_test_restores_and_measures(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    weights = "path:pretrain_network_g=experiments/tiny/models/net_g_latest.pth"
+    assert main(["test", "-opt", "tiny.yml", "--force_yml", weights, "path:param_key_g=params_ema"]) == 0
+    pictures = sorted(Path("results/tiny/visualization/val").iterdir())
+    assert [p.name for p in pictures] == ["0_tiny.png", "1_tiny.png", "2_tiny.png"]
+    # the last validation of the training measured the same weights on the same pictures
+    assert np.array_equal(
+        cv2.imread(str(pictures[1])), cv2.imread("experiments/tiny/visualization/1/1_4.png")
+    )
+
+
+KILLED = """
+import os, signal, sys
+from ir_plugins.cli import main
+from ir_plugins.models import rows
+measure, seen = rows.calculate_metric, []
+def killing(*args):
+    seen.append(args)
+    if len(seen) == {count}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure(*args)
+rows.calculate_metric = killing
+main(["train", "-opt", "tiny.yml"])
+"""
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
+    """Three pictures are validated at iterations 2 and 4; the second of either validation is the last."""
+    status = subprocess.run(
+        [sys.executable, "-c", KILLED.format(count=count)], capture_output=True
+    ).returncode
+    assert status == -signal.SIGKILL
+    iteration = 2 if count == 2 else 4
+    assert set(checkpoint(iteration)) == {"params", "params_ema"} and state(iteration)["iter"] == iteration
+    pictures = list(Path("experiments/tiny/visualization").rglob("*.png"))
+    assert len(pictures) == count
+    assert all(cv2.imread(str(picture)) is not None for picture in pictures)
+    assert main(["train", "-opt", "tiny.yml", "--auto_resume", "--force_yml", "train:total_iter=6"]) == 0
+    assert state(6)["iter"] == 6 and not list(Path("experiments/tiny").glob("*.part"))
+
+
+def test_spawned_workers_meet_a_repaired_basicsr(tiny):
+    """A spawned worker of `python -m ir_plugins` unpickles BasicSR's own dataset class."""
+    Path("sitecustomize.py").write_text("import multiprocessing\nmultiprocessing.set_start_method('spawn')\n")
+    overrides = ["--force_yml", "train:total_iter=1", "datasets:train:num_worker_per_gpu=1"]
+    command = [sys.executable, "-m", "ir_plugins", "train", "-opt", "tiny.yml", *overrides]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(tiny.parent)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path("experiments/tiny/models/net_g_latest.pth").exists()
+
+
+# -- the user's mistakes: one line, exit status 2, nothing written
+# ----------------------------------------------------
+
+
+def fails(capsys, *arguments):
+    before = tree()
+    assert main(list(arguments)) == 2
+    assert tree() == before
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "Traceback" not in error
+    return error
+
+
+def shorten(path):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 2])
+
+
+def test_missing_option_file(workplace, capsys):
+    assert "nowhere.yml: no such option file" in fails(capsys, "train", "-opt", "nowhere.yml")
+
+
+def test_missing_dataset(tiny, capsys):
+    error = fails(
+        capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:train:dataroot_gt=data/nowhere"
+    )
+    assert "datasets:train:dataroot_gt" in error and "data/nowhere" in error
+
+
+def test_empty_dataset(tiny, capsys):
+    Path("data/none").mkdir()
+    assert "data/none" in fails(
+        capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:val:dataroot_lq=data/none"
+    )
+
+
+def test_unpaired_dataset(tiny, capsys):
+    Path("data/train/lq/3.png").rename("data/train/lq/three.png")
+    error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert "3.png" in error and "three.png" in error
+
+
+@pytest.mark.parametrize("phase", ["train", "val"])
+def test_truncated_picture(tiny, capsys, phase):
+    shorten(f"data/{phase}/lq/2.png")
+    error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert f"datasets:{phase}:dataroot_lq: " in error and f"data/{phase}/lq" in error and "2.png" in error
+
+
+def test_file_that_is_no_picture(tiny, capsys):
+    for kind in ("gt", "lq"):
+        Path(f"data/train/{kind}/notes.txt").write_text("not a picture")
+    assert "notes.txt" in fails(capsys, "train", "-opt", "tiny.yml")
+
+
+def test_fewer_pictures_than_a_batch(tiny, capsys):
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:train:batch_size_per_gpu=6")
+    assert "5 images" in error and "batch_size_per_gpu" in error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu(tiny, capsys):
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "num_gpu=1")
+    assert "num_gpu: 1, but no GPU is visible; use --force_yml num_gpu=0" in error
+    assert "start with torchrun" in fails(capsys, "train", "-opt", "tiny.yml", "--launcher", "pytorch")
+
+
+def test_weights_that_are_not_there(tiny, capsys):
+    weights = "path:pretrain_network_g=nowhere.pth"
+    assert "no such file: nowhere.pth" in fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", weights)
+    assert "no weights to test" in fails(capsys, "test", "-opt", "tiny.yml")
+
+
+def test_weights_as_safetensors(tiny, capsys):
+    network = dict(tiny_options()["network_g"])
+    weights = ARCH_REGISTRY.get(network.pop("type"))(**network).state_dict()
+    save_weights("a.safetensors", weights)
+    override = ["--force_yml", "path:pretrain_network_g=a.safetensors"]
+    assert main(["test", "-opt", "tiny.yml", *override]) == 0
+    assert main(["train", "-opt", "tiny.yml", *override, "train:optim_g:lr=0", "train:ema_decay=0"]) == 0
+    trained = read_weights("experiments/tiny/models/net_g_latest.pth")
+    assert all(torch.equal(trained[name], value) for name, value in weights.items())
+    capsys.readouterr()
+    Path("a.safetensors").write_bytes(b"")
+    assert "a.safetensors: cannot be read: it is empty" in fails(
+        capsys, "test", "-opt", "tiny.yml", *override
+    )
+
+
+def test_weights_of_another_network(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    weights = "path:pretrain_network_g=experiments/tiny/models/net_g_4.pth"
+    capsys.readouterr()
+    error = fails(capsys, "test", "-opt", "tiny.yml", "--force_yml", weights, "network_g:embed_dim=8")
+    assert "net_g_4.pth: does not fit SemanIR: " in error and "and 1 more" not in error
+    assert "conv_first.weight is [6, 3, 3, 3] there and [8, 3, 3, 3] here" in error
+    error = fails(
+        capsys, "train", "-opt", "tiny.yml", "--auto_resume", "--force_yml", "network_g:embed_dim=8"
+    )
+    assert "does not fit SemanIR" in error
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", "truncated"])
+def test_damaged_weights(tiny, capsys, content):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    for iteration in (2, 4):
+        file = Path(f"experiments/tiny/models/net_g_{iteration}.pth")
+        file.write_bytes(file.read_bytes()[:999] if content == "truncated" else content)
+    capsys.readouterr()
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--auto_resume")
+    assert "nothing to resume from; without --auto_resume a new run begins: " in error
+    assert all(f"damaged or of another run: {file.parent.resolve()}/net_g_{n}.pth" in error for n in (2, 4))
+    weights = f"path:pretrain_network_g={file}"
+    assert f"{file}: cannot be read" in fails(capsys, "test", "-opt", "tiny.yml", "--force_yml", weights)
+
+
+def test_a_new_run_does_not_archive_the_weights_it_begins_with(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    weights = "path:pretrain_network_g=experiments/tiny/models/net_g_4.pth"
+    capsys.readouterr()
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", weights)
+    assert "choose another name" in error
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", "name=fine_tuned", weights]) == 0
+
+
+def test_resuming_from_a_named_state_that_is_not_there(tiny, capsys):
+    overrides = ["--force_yml", "path:resume_state=nowhere.state"]
+    assert "path:resume_state: no such file: nowhere.state" in fails(
+        capsys, "train", "-opt", "tiny.yml", *overrides
+    )
+    assert "nowhere.state: path:resume_state: no such file" in fails(
+        capsys, "train", "-opt", "tiny.yml", "--auto_resume", *overrides
+    )
+
+
+def test_another_optimizer_on_resume(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    sgd = [
+        "--force_yml",
+        "train:optim_g={type: SGD, lr: 0.1, momentum: 0.9, nesterov: true}",
+        "train:total_iter=6",
+    ]
+    assert main(["train", "-opt", "tiny.yml", "--auto_resume", *sgd]) == 2
+    assert "4.state: does not fit train:optim_g" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_two_runs_of_one_name(tiny, capsys):
+    from ir_plugins.runtime.locks import alone
+
+    Path("experiments").mkdir()
+    with alone(Path("experiments/.tiny.lock"), ""):
+        error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert "experiments/tiny is being written by another run" in error
+
+
+def test_a_picture_that_breaks_while_training_is_named(tiny, capsys, monkeypatch):
+    """Behind the checks' back: the worker process meets it."""
+    monkeypatch.setattr("ir_plugins.training.preflight.check_dataset", lambda *args: 5)
+    for index in range(5):
+        shorten(f"data/train/gt/{index}.png")
+    assert main(["train", "-opt", "tiny.yml"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("basicsr train: error: ") and ".png" in error
+
+
+def test_debug_shows_the_traceback(tiny):
+    from ir_plugins.runtime.errors import UserError
+
+    with pytest.raises(UserError):
+        main(["train", "-opt", "nowhere.yml", "--debug"])
+
+
+def test_weights_of_a_loss_are_missed_before_a_folder_is_made(tiny, capsys):
+    loss = {"type": "VGGPerceptualLoss", "layer_weights": {"conv1_2": 1.0}, "weights": "vgg19.pth"}
+    options = tiny_options()
+    options["train"]["pixel_opt"] = loss
+    Path("vgg.yml").write_text(yaml.safe_dump(options))
+    assert main(["train", "-opt", "vgg.yml"]) == 2
+    assert (
+        capsys.readouterr().err
+        == "basicsr train: error: vgg.yml:44: train:pixel_opt: no such file: vgg19.pth\n"
+    )
+    assert not Path("experiments").exists()
+    layers = {"0": (64, 3), "2": (64, 64)}
+    state = {f"features.{i}.weight": torch.randn(*shape, 3, 3) / 10 for i, shape in layers.items()}
+    torch.save(state | {f"features.{i}.bias": torch.zeros(64) for i in layers}, "vgg19.pth")
+    assert main(["train", "-opt", "vgg.yml"]) == 0
+    assert all(value.isfinite().all() for value in checkpoint(4)["params"].values())
