@@ -1,4 +1,7 @@
-"""Attention and feed-forward designs, by the names that option files use."""
+"""Attention and feed-forward designs: this list is the table of contents, registry.py what they are called.
+
+May import ops, options and runtime.
+"""
 
 from .assa import AdaptiveSparseAttention
 from .frfn import FeatureRefinement
@@ -7,17 +10,20 @@ from .key_semantic import KeySemanticAttention
 from .leff import LocallyEnhanced
 from .mdta import TransposedAttention
 from .mlp import Mlp
+from .registry import ATTENTIONS, FEED_FORWARDS, register_attention, register_ffn
 from .window import WindowAttention
 
-ATTENTIONS = {
-    "mdta": TransposedAttention,
-    "assa": AdaptiveSparseAttention,
-    "key_semantic": KeySemanticAttention,
-    "window": WindowAttention,
-}
-FEED_FORWARDS = {
-    "gdfn": GatedDconvFeedForward,
-    "frfn": FeatureRefinement,
-    "leff": LocallyEnhanced,
-    "mlp": Mlp,
-}
+__all__ = [
+    "ATTENTIONS",
+    "FEED_FORWARDS",
+    "AdaptiveSparseAttention",
+    "FeatureRefinement",
+    "GatedDconvFeedForward",
+    "KeySemanticAttention",
+    "LocallyEnhanced",
+    "Mlp",
+    "TransposedAttention",
+    "WindowAttention",
+    "register_attention",
+    "register_ffn",
+]

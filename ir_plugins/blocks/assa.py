@@ -3,9 +3,11 @@
 from torch import Tensor
 
 from ..ops.window_attention import sparse_window_attention
+from .registry import register_attention
 from .window import WindowAttention
 
 
+@register_attention("assa")
 class AdaptiveSparseAttention(WindowAttention):
     """A learned mix of softmax and squared-ReLU attention inside shifted windows.  Paper: AST, section 3.2.
 

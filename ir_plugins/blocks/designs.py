@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..options.signatures import fits, kind_of
-from . import ATTENTIONS, FEED_FORWARDS
+from .registry import ATTENTIONS, FEED_FORWARDS
 
 Design = str | Mapping[str, Any] | None  # a name, {type: name, argument: value, ...}, or ~: the paper's
 Designs = Design | Sequence[Design]  # for the whole net, or one per stage

@@ -4,8 +4,10 @@ from torch import Tensor, nn
 
 from ..ops.feed_forward import Backend, feature_refinement
 from .layers import hidden_channels, weights
+from .registry import register_ffn
 
 
+@register_ffn("frfn")
 class FeatureRefinement(nn.Module):
     """A convolution of a quarter of the channels, then a gated pair of halves, one of them after a depthwise
     convolution: (B, C, H, W) -> same.  Paper: AST, section 3.3.

@@ -4,8 +4,10 @@ from torch import Tensor, nn
 
 from ..ops.feed_forward import Backend, gated_dconv
 from .layers import hidden_channels, weights
+from .registry import register_ffn
 
 
+@register_ffn("gdfn")
 class GatedDconvFeedForward(nn.Module):
     """GELU of one half gates the other, both after a depthwise convolution: (B, C, H, W) -> same.  Paper:
     Restormer, section 3.2.

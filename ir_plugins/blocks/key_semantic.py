@@ -11,6 +11,7 @@ from ..ops.key_semantic import Backend, Similarity, build_dictionary, key_semant
 from ..ops.windows import WindowGrid, merge, partition, regions, window_grid
 from .attention import Attention
 from .position_bias import ContinuousPositionBias
+from .registry import register_attention
 
 Logits = Literal["cosine", "dot"]
 MOST = 1024  # pixels on a side: a million tokens, whose similarities take 4 TB
@@ -23,6 +24,7 @@ class KeySemantics(NamedTuple):
     dictionary: Tensor | None
 
 
+@register_attention("key_semantic")
 class KeySemanticAttention(Attention):
     """Attention inside windows over the keys that a shared dictionary keeps.  Paper: SemanIR, sections 3.2
     and 3.3.

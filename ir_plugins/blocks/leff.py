@@ -5,8 +5,10 @@ from torch import Tensor, nn
 
 from ..ops.convolution import depthwise
 from .layers import hidden_channels, weights
+from .registry import register_ffn
 
 
+@register_ffn("leff")
 class LocallyEnhanced(nn.Module):
     """Linear, GELU, depthwise convolution, GELU, linear: (B, C, H, W) -> same.  Paper: Uformer, section 3.2.
 

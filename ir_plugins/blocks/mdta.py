@@ -6,8 +6,10 @@ from torch import Tensor, nn
 from ..ops.channel_attention import Backend, channel_attention
 from .attention import Attention
 from .layers import weights
+from .registry import register_attention
 
 
+@register_attention("mdta")
 class TransposedAttention(Attention):
     """Attention across channels, with depthwise convolutions for context.  Paper: Restormer, section 3.1.
 

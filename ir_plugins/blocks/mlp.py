@@ -4,8 +4,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import check_rates, hidden_channels
+from .registry import register_ffn
 
 
+@register_ffn("mlp")
 class Mlp(nn.Module):
     """Linear, GELU, linear on each pixel: (B, C, H, W) -> same.  Paper: Vaswani et al., NeurIPS 2017, section
     3.3.

@@ -11,6 +11,7 @@ from ..ops.window_attention import window_attention
 from ..ops.windows import WindowGrid, attention_mask, fixed_grid, merge, partition
 from .attention import Attention
 from .layers import check_rates
+from .registry import register_attention
 
 MOST = 128  # pixels on a side: 2 GB of relative positions in every block
 
@@ -22,6 +23,7 @@ class Windows(NamedTuple):
     mask: Tensor | None
 
 
+@register_attention("window")
 class WindowAttention(Attention):
     """Softmax attention inside shifted windows, with a learned relative position bias.  Paper: Swin, section
     3.2.
