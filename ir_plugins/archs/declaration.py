@@ -17,8 +17,10 @@ Said = str | int | Callable[[Arguments], Any] | None  # an argument's name, a nu
 class Reach(NamedTuple):
     """How far the answer at a pixel looks.
 
-    kind: "halo": `pixels` of the input on each side; "windows": windows of the picture's own grid, `pixels` of
-    the input on a side, and as far beyond as the windows of later layers overlap; "picture": everything.
+    Args:
+        kind: "halo": `pixels` of the input on each side; "windows": windows of the picture's own grid, `pixels`
+            of the input on a side, and beyond them where later layers shift them; "picture": everything.
+        pixels: In the input's pixels; 0 for "picture".
     """
 
     kind: Literal["halo", "windows", "picture"]
