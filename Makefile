@@ -1,13 +1,15 @@
-# make demo   train a small SemanIR x2 on real photographs and look at the result
-# make test   the tests (seconds each); make test-all adds the slow ones
-# make lint   ruff and pyright;  make bench  speed against the plain way, in one run
-# make schema write options/schema.json, by which editors know option files
+# make demo      train a small SemanIR x2 on real photographs and compare it with bicubic
+# make test      run the quick tests;  make test-all  run the slow ones too
+# make lint      run ruff and pyright
+# make bench     compare our speed with the plain way, in one run
+# make schema    write options/schema.json, from which editors complete and check option files
+# make venv      set up .venv only;  make clean  remove it and what builds leave behind
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# the first Python that PyPI's basicsr 1.4.2 can be built on; or name yours: make demo PYTHON=python3.12
+# the first Python that can build PyPI's basicsr 1.4.2; name another with: make demo PYTHON=python3.12
 SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
