@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from basicsr.utils.registry import MODEL_REGISTRY
@@ -45,14 +44,8 @@ class ImageCleanModel(RestorationModel):
     def __init__(self, opt: Options):
         super().__init__(self.translated(opt))
 
-    def test(self) -> None:
-        """RestorationModel's, a few pictures of the batch at a time."""
-        pictures, outputs = self.lq, []
-        for part in pictures.split(self.opt["val"].get("max_minibatch") or len(pictures)):
-            self.lq = part
-            super().test()
-            outputs.append(self.output)
-        self.lq, self.output = pictures, torch.cat(outputs)
+    def max_batch(self) -> int | None:
+        return self.opt["val"].get("max_minibatch")
 
     def measured(self, visuals: dict[str, Tensor]) -> dict[str, np.ndarray]:
         if self.opt["val"].get("use_image") is not False:

@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
@@ -16,7 +15,8 @@ from tqdm import tqdm
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, tensor2img
 
-from ..ops.padding import pad_to_multiple
+from ..archs.declaration import facts
+from ..inference import Restorer
 from ..runtime.distributed import as_on_first_rank, gathered, on_any_rank
 from ..runtime.errors import Stopped
 from ..runtime.machine import cost
@@ -165,20 +165,22 @@ class ValidatingModel(SRModel):
         """Restore `self.lq` (B, C, H, W) as `self.output` (B, C, sH, sW), by the EMA weights where there are
         any.
 
-        It is padded by reflection to multiples of `val:window_size`, of which our nets have no need.  Where
-        that key is missing, a net of BasicSR that works in windows gets whole ones.
+        Pictures are padded to multiples of `val:window_size`, else of what the net declares.
         """
+        self.output = self._restorer()(self.lq)
+
+    def _restorer(self) -> Restorer:
         net = self._validated()
-        was_training = net.training
-        net.eval()
-        h, w = self.lq.shape[-2:]
-        padded = pad_to_multiple(self.lq, self.opt["val"].get("window_size") or _window_of(net))
-        # not compiled, which would begin anew with every size
-        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
-            output = net(padded)
-        scale = output.shape[-1] // padded.shape[-1]
-        self.output = output[..., : h * scale, : w * scale]
-        net.train(was_training)
+        multiple = self.opt["val"].get("window_size") or facts(type(net), self._arguments()).size_multiple
+        return Restorer(net, size_multiple=multiple, max_batch=self.max_batch())
+
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments that the net was built with."""
+        return {key: value for key, value in self.opt["network_g"].items() if key != "type"}
+
+    def max_batch(self) -> int | None:
+        """The most pictures of a batch that go through the net at once; None: all."""
+        return None
 
     def _validated(self) -> nn.Module:
         """The net that is measured: bare, for a wrapped one would wait for the other ranks."""
@@ -215,11 +217,3 @@ def _sample(dataset: str, name: str, visuals: dict[str, Tensor]) -> Sample:
     gt = visuals.get("gt")
     shown = picture(visuals["lq"]), picture(visuals["result"])
     return Sample(dataset, name, *shown, None if gt is None else picture(gt))
-
-
-def _window_of(net: nn.Module) -> int:
-    """The side of the windows of a net of BasicSR, which does not pad by itself; else 1."""
-    if not type(net).__module__.startswith("basicsr."):
-        return 1
-    windows = (getattr(module, "window_size", None) for module in net.modules())
-    return next((window for window in windows if isinstance(window, int)), 1)
