@@ -19,6 +19,7 @@ from basicsr.train import init_tb_loggers
 from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
 from basicsr.utils.options import copy_opt_file, dict2str
 
+from ..models.interface import TrainableModel, trainable
 from ..options.reading import Options
 from ..runtime.distributed import (
     ending_together,
@@ -76,13 +77,13 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     writer = init_tb_loggers(opt)
     tb_logger = _Forgiving(writer) if writer else None
     val_loaders = validation_loaders(opt)
-    model = build_model(opt)
+    model = trainable(build_model(opt))
     if state:
         _resume(model, state, opt["path"]["resume_state"])
         logger.info(f"Resuming training from epoch: {state['epoch']}, iter: {state['iter']}.")
     loader, order = train_loader(opt, state)
     with Interruption() as interruption, logging_redirect_tqdm([logging.getLogger("basicsr")]):
-        Run(opt, model, val_loaders, tb_logger, state, interruption).through(loader, order)
+        Run(opt, model, val_loaders, tb_logger, state, interruption).train(loader, order)
     if tb_logger:
         tb_logger.close()
 
@@ -127,7 +128,7 @@ class _Forgiving:
         return call
 
 
-def _resume(model: Any, state: dict[str, Any], path: str) -> None:
+def _resume(model: TrainableModel, state: dict[str, Any], path: str) -> None:
     wanted = [set(optimizer.param_groups[0]) for optimizer in model.optimizers]
     try:
         model.resume_training(state)

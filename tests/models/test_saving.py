@@ -38,10 +38,10 @@ def test_a_checkpoint_holds_all_that_the_next_step_needs(ema_decay):
         network=NETWORK | {"norm": True},
     )
     train_on(model, batches(3))
-    model.run_state = {"place": [1, 4], "history": {"losses": []}}
-    model.save(epoch=2, current_iter=3)
+    run_state = {"place": [1, 4], "history": {"losses": []}}
+    assert model.save(epoch=2, current_iter=3, run_state=run_state) is None
     weights, state = load(MODELS / "net_g_3.pth"), load(STATES / "3.state")
-    assert list(weights) == (["params", "params_ema"] if ema_decay else ["params"])
+    assert list(weights) == [*(["params", "params_ema"] if ema_decay else ["params"]), "network"]
     saved = {f"net {name}": value for name, value in weights["params"].items()}
     saved |= {f"ema {name}": value for name, value in weights.get("params_ema", {}).items()}
     for number, one in state["optimizers"][0]["state"].items():
@@ -127,8 +127,7 @@ def test_an_older_checkpoint_that_cannot_be_removed_is_told_alone(monkeypatch, m
         unlink(path, *arguments, **keywords)
 
     monkeypatch.setattr(Path, "unlink", refused)
-    model.save(0, 2)
-    assert pairs() == [1, 2] and model.last_saved == 2 and model.failure is None
+    assert model.save(0, 2) is None and pairs() == [1, 2] and model.last_saved == 2
     warnings = [text for text in messages if text.startswith(("WARNING", "ERROR"))]
     assert len(warnings) == 1
     assert warnings[0].startswith("WARNING logger:keep_last: an older checkpoint stays: ")
@@ -144,7 +143,7 @@ def measured(monkeypatch):
     write_pairs(Path("data/val"), [(5, 4)])
     values = {}
     monkeypatch.setattr(
-        "ir_plugins.models.rows.calculate_metric", lambda data, block: values[block["called"]]
+        "ir_plugins.models.results.calculate_metric", lambda data, block: values[block["called"]]
     )
     model = small_model()
     model.opt["datasets"]["val_2"] = model.opt["datasets"]["val"] | {"name": "second"}
@@ -213,10 +212,10 @@ def test_after_a_resume_metrics_may_be_others(measured):
 def test_the_best_holds_the_average_too(measured):
     _, validate = measured
     validate(1, first=20.0)
-    assert list(load(MODELS / "net_g_best.pth")) == ["params"]
+    assert list(load(MODELS / "net_g_best.pth")) == ["params", "network"]
     model = small_model(ema_decay=0.5)
     model.save_networks("best")
-    assert list(load(MODELS / "net_g_best.pth")) == ["params", "params_ema"]
+    assert list(load(MODELS / "net_g_best.pth")) == ["params", "params_ema", "network"]
 
 
 def test_a_test_saves_no_best(measured):
@@ -267,7 +266,10 @@ def test_a_full_disk_costs_one_line_and_one_checkpoint(share, disk, messages):
     before = [(MODELS / "net_g_1.pth").read_bytes(), (STATES / "1.state").read_bytes()]
     train_on(model, batches(1))
     disk.room = int(weights * min(share, 1) + state * max(share - 1, 0))
-    model.save(0, 2)
+    failure = model.save(0, 2)
+    assert failure == (
+        "The checkpoint of iteration 2 could not be saved: No space left on device; earlier ones are intact"
+    )
     assert [text for text in messages if "checkpoint" in text] == [
         "ERROR The checkpoint of iteration 2 could not be saved: No space left on device; "
         "earlier ones are intact, the run goes on"

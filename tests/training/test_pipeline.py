@@ -169,14 +169,14 @@ def test_test_restores_and_measures(tiny, capsys):
 KILLED = """
 import os, signal, sys
 from ir_plugins.cli import main
-from ir_plugins.models import rows
-measure, seen = rows.calculate_metric, []
+from ir_plugins.models import results
+measure, seen = results.calculate_metric, []
 def killing(*args):
     seen.append(args)
     if len(seen) == {count}:
         os.kill(os.getpid(), signal.SIGKILL)
     return measure(*args)
-rows.calculate_metric = killing
+results.calculate_metric = killing
 main(["train", "-opt", "tiny.yml"])
 """
 
