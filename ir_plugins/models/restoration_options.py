@@ -1,4 +1,4 @@
-"""What may stand behind the keys of `RestorationModel`: checked before a run, and told to editors."""
+"""The option keys of `RestorationModel`: checked before a run, and listed in the editor schema."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -46,7 +46,11 @@ KEYS: dict[Keys, Key] = {
 
 
 def option_problems(options: Options) -> Iterator[Problem]:
-    """Everything that is wrong with these keys; `options` are those of the whole file."""
+    """Find everything that is wrong with these keys.
+
+    Args:
+        options: The whole file's.
+    """
     found = list(declared_problems(options, KEYS))
     yield from found
     yield from _decay_problems(options)
@@ -74,7 +78,7 @@ def _decay_problems(options: Options) -> Iterator[Problem]:
     if not fits(patterns, Sequence[str]):
         return
     net = None
-    with suppress(Exception):  # the network's own problems are told elsewhere
+    with suppress(Exception):  # other checks report the network's own problems
         net = build_on_meta(options["network_g"])
     try:
         if net is not None:
