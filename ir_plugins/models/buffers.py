@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -35,8 +36,10 @@ class BufferBackups:
 
     def restore(self) -> None:
         """Give the buffers the values of the last `renew`."""
-        for tensor, copy, _ in self.backups:
-            tensor.copy_(copy)
+        with torch.inference_mode():  # where a validation has made a buffer, it can be written only so
+            for tensor, copy, version in self.backups:
+                if version is None or version != _version(tensor):
+                    tensor.copy_(copy)
 
 
 def _renewed(buffer: Tensor, backup: Backup | None) -> Backup:

@@ -433,7 +433,8 @@ def test_a_worker_that_is_killed_is_told_in_one_line(option_file, monkeypatch, c
         patched.setattr(RestorationModel, "optimize_parameters", step)
         assert short("killed") == 2
     assert (
-        "a data worker was killed, most likely because memory ran out" in capsys.readouterr().err.splitlines()[-1]
+        "a data worker was killed, most likely because memory ran out"
+        in capsys.readouterr().err.splitlines()[-1]
     )
     assert short("whole") == 0 and short("killed") == 0 and same("whole", "killed")
 
