@@ -2,9 +2,11 @@
 
 import errno
 import hashlib
+import importlib.util
 import io
 import multiprocessing
 import resource
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tiny import write_pairs
 from ir_plugins.runtime.storage import is_intact
 from ir_plugins.training.loaders import validation_loaders
 
+from basicsr.models import base_model
 from basicsr.utils import get_root_logger
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -61,6 +64,57 @@ def test_the_end_saves_weights_alone():
     model = small_model()
     model.save(epoch=-1, current_iter=-1)
     assert names(MODELS) == ["net_g_latest.pth"] and names(STATES) == [] and model.last_saved is None
+
+
+def test_a_checkpoint_names_its_network():
+    network = NETWORK | {"norm": True, "width": 5}
+    model = small_model(network=network)
+    model.save(0, 1)
+    assert load(MODELS / "net_g_1.pth")["network"] == {
+        "network_g": network,
+        "scale": 2,
+        "value_range": [0.0, 1.0],
+    }
+    assert "norm" in model.opt["network_g"]  # the options stay as they are
+
+
+def test_the_scale_is_what_the_network_declares_else_that_of_the_options():
+    edsr = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 2, "num_block": 1, "upscale": 2}
+    for network, scale in ((edsr, 2), (NETWORK, 7)):
+        model = small_model(network=network)
+        model.opt["scale"] = 7
+        model.save_networks("best")
+        found = load(MODELS / "net_g_best.pth")["network"]
+        assert found["network_g"] == network and found["scale"] == scale
+
+
+def test_equal_blocks_give_equal_bytes():
+    """Whatever objects they are made of: pickles tell one string used twice from two equal ones."""
+    model, twin = small_model(network=NETWORK | {"width": 4}), small_model(network=NETWORK | {"width": 4})
+    once = "".join(["Small", "Net"])
+    model.opt["network_g"] = OrderedDict({"type": once, "width": 4, "a": once, "b": (1, 2)})
+    twin.opt["network_g"] = {"type": "SmallNet", "width": 4, "a": "".join(["SmallN", "et"]), "b": [1, 2]}
+    files = []
+    for one in (model, twin):
+        one.save_networks("best")
+        files.append((MODELS / "net_g_best.pth").read_bytes())
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("param_key", ["params", "params_ema"])
+@pytest.mark.parametrize("ema_decay", [0, 0.5])
+def test_basicsrs_own_loader_reads_it(ema_decay, param_key):
+    """As it is published, without our repairs."""
+    specification = importlib.util.spec_from_file_location("published", base_model.__file__)
+    published = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(published)
+    model, other = small_model(ema_decay=ema_decay), small_model(seed=2)
+    train_on(model, batches(1))
+    model.save(0, 1)
+    loader = object.__new__(published.BaseModel)
+    loader.load_network(other.net_g, str(MODELS / "net_g_1.pth"), True, param_key)
+    expected = model.net_g_ema if ema_decay and param_key == "params_ema" else model.net_g
+    assert all(torch.equal(v, expected.state_dict()[n]) for n, v in other.net_g.state_dict().items())
 
 
 def test_a_later_step_does_not_reach_what_was_saved():

@@ -45,7 +45,7 @@ def test_train_writes_checkpoints_logs_and_pictures(tiny):
         "net_g_latest.pth",
     }
     assert {path.name for path in (root / "training_states").iterdir()} == {"2.state", "4.state"}
-    assert set(checkpoint(4)) == {"params", "params_ema"}
+    assert set(checkpoint(4)) == {"params", "params_ema", "network"}
     assert any(
         (checkpoint(4)["params"][k] != checkpoint(2)["params"][k]).any() for k in checkpoint(2)["params"]
     )
@@ -190,7 +190,10 @@ def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
     iteration = 2 if count == 2 else 4
-    assert set(checkpoint(iteration)) == {"params", "params_ema"} and state(iteration)["iter"] == iteration
+    assert (
+        set(checkpoint(iteration)) == {"params", "params_ema", "network"}
+        and state(iteration)["iter"] == iteration
+    )
     pictures = list(Path("experiments/tiny/visualization").rglob("*.png"))
     assert len(pictures) == count
     assert all(cv2.imread(str(picture)) is not None for picture in pictures)
