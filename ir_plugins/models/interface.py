@@ -82,4 +82,5 @@ def trainable(model: Any) -> TrainableModel:
     Args:
         model: Built by BasicSR's `build_model`: one of ours, or of BasicSR's kind.
     """
-    return model if isinstance(model, ValidatingModel) else BasicSRModel(model)
+    found: Any = model if isinstance(model, ValidatingModel) else BasicSRModel(model)
+    return found
