@@ -34,7 +34,7 @@ KEYS: dict[Keys, Key] = {
     ("train", "mixup", "identity"): Key(bool, "leave every other batch as it is; default true"),
     ("train", "optim_g", "no_decay"): Key(
         bool | Sequence[str],
-        "parameters without weight decay: true for those of one dimension, or shell patterns of names",
+        "parameters without weight decay: true for parameters of one dimension, or shell patterns of names",
     ),
     ("train", "NAME_opt"): Key(dict, "one more loss, logged as l_NAME"),
     ("val", "window_size"): Key(int, "pad pictures by reflection to multiples of it", least=1),

@@ -168,7 +168,7 @@ class SavingModel(SRModel):
         return json.dumps({key: self.opt["train"].get(key) for key in RECIPE}, sort_keys=True, default=str)
 
     def _initialize_best_metric_results(self, dataset_name: str) -> None:
-        # those of a training state may be of other metrics than are asked for now
+        # a training state may hold other metrics than the options ask for now
         known = getattr(self, "best_metric_results", {}).pop(dataset_name, {})
         super()._initialize_best_metric_results(dataset_name)
         for metric, fresh in self.best_metric_results[dataset_name].items():

@@ -21,7 +21,7 @@ class CosineAnnealingRestartCyclicLR(LRScheduler):
         optimizer: Whose rates are set.
         periods: Iterations of each cycle.
         restart_weights: The share of the base rate at which each cycle starts; default 1 for each.
-        eta_mins: The rate at the end of each cycle; default 0 for each.  The base rate keeps it constant.
+        eta_mins: The rate at the end of each cycle; default 0 for each.  At the base rate it stays constant.
         last_epoch: The last iteration that is over; -1 at the start.
 
     Raises:

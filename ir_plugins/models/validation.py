@@ -75,7 +75,7 @@ class ValidatingModel(SavingModel):
         """
         stops = interrupted or (lambda: False)
         dataset = dataloader.dataset.opt["name"]  # pyright: ignore[reportAttributeAccessIssue]
-        # each rank has gathered statistics of its own pictures; those of rank 0 are saved
+        # each rank has gathered statistics of its own pictures, and rank 0 saves its own
         as_on_first_rank(self._validated().buffers())
         with kept_random_state():
             found = list(self._restored(dataloader, current_iter, save_img, stops))

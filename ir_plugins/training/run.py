@@ -111,7 +111,7 @@ class Run:
             if self.iteration and self.saved != self.iteration:
                 self.save()
             self.logger.info("Save the latest model.")
-            # BasicSR's sign for net_g_latest.pth alone
+            # -1 is BasicSR's sign for net_g_latest.pth without a state
             failure = from_first_rank(self.model.save(epoch=-1, current_iter=-1))
             if self.val_loaders and self._unseen():
                 # a longer run would not have this validation: the final state does not know of it

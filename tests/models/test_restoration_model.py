@@ -119,6 +119,18 @@ def test_pictures_are_padded_to_windows_and_cropped(workplace, window_size, padd
     assert given == [padded] and net.output.shape == (1, 3, 14, 18) and net.lq.shape == (1, 3, 7, 9)
 
 
+@pytest.mark.parametrize("scale, h, w", [(1, 7, 9), (2, 5, 11)])
+def test_a_net_of_basicsr_gets_the_size_that_it_declares(workplace, scale, h, w):
+    net = model(
+        0,
+        network={"type": "RRDBNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 2, "scale": scale}
+        | {"num_block": 1, "num_grow_ch": 2},
+    )
+    net.feed_data({"lq": torch.rand(1, 3, h, w)})
+    net.test()
+    assert net.output.shape == (1, 3, h * scale, w * scale)
+
+
 def test_a_net_of_basicsr_gets_whole_windows(workplace):
     swinir = {"upscale": 2, "embed_dim": 4, "depths": [2], "num_heads": [2], "window_size": 4}
     swinir |= {"type": "SwinIR", "img_size": 16, "upsampler": "pixelshuffle"}
