@@ -1,32 +1,36 @@
-"""`basicsr test`: the pipeline."""
+"""`basicsr test`: restore and measure every val and test dataset of an option file."""
 
 import hashlib
 from argparse import Namespace
 from collections.abc import Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
 from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs
 from basicsr.utils.options import dict2str
 
-from ..models.rows import told_faults
+from ..models.interface import trainable
+from ..models.results import PictureResult, SetResult, first_fault
 from ..options.reading import Options
 from ..reports.tables import remarks, table, write_tables
 from ..runtime.distributed import ending_together, wait_for_all
 from ..runtime.errors import UserError
 from ..runtime.machine import MEANING, device_name, versions
+from ..training.loaders import testing_loaders
 from ..training.preflight import prepare
 
 
 def test(arguments: Namespace) -> None:
-    """Restore and measure every val and test dataset; see `preflight.prepare` for the arguments.
+    """Restore and measure every val and test dataset.
 
-    Raises UserError, with all tables written, where a picture could not be restored or measured.
+    Args:
+        arguments: See `preflight.prepare`.
+
+    Raises:
+        UserError: A picture could not be restored or measured; all tables are written.
     """
     with ending_together(arguments):
         _test(prepare(arguments, is_train=False))
@@ -34,49 +38,44 @@ def test(arguments: Namespace) -> None:
 
 def _test(opt: Options) -> None:
     torch.backends.cudnn.benchmark = True
-    make_exp_dirs(opt)  # rank 0 does
+    make_exp_dirs(opt)  # on rank 0
     wait_for_all()
     log_file = Path(opt["path"]["log"], f"test_{opt['name']}_{get_time_str()}.log")
     logger = get_root_logger(log_file=str(log_file))
     logger.info(get_env_info())
     logger.info(dict2str(opt))
 
-    loaders = []
-    for _, dataset_opt in sorted(opt["datasets"].items()):
-        dataset = _in_order(build_dataset(dataset_opt))
-        loaders.append(build_dataloader(dataset, dataset_opt, num_gpu=opt["num_gpu"], dist=opt["dist"]))
-        logger.info(f"Number of test images in {dataset_opt['name']}: {len(dataset)}")
-    model = build_model(opt)
-    left = [loader.dataset.opt["name"] for loader in loaders]
-    for loader in loaders:
-        logger.info(f"Testing {left.pop(0)}...")
-        model.validation(loader, current_iter=opt["name"], tb_logger=None, save_img=opt["val"]["save_img"])
+    loaders: list[Any] = testing_loaders(opt)
+    basicsr_model = build_model(opt)
+    model, results = trainable(basicsr_model), []
+    names = [loader.dataset.opt["name"] for loader in loaders]
+    for number, loader in enumerate(loaders, 1):
+        logger.info(f"Testing {names[number - 1]}...")
+        results.append(model.validation(loader, opt["name"], None, opt["val"]["save_img"]))
         # after each: a later one may fail
-        _write_tables(opt, model, left)
-    _tell(opt, model)
+        _write_tables(opt, basicsr_model, results, missing=names[number:])
+    _finish(opt, results)
 
 
-def _in_order(dataset: Any) -> Any:
-    """A dataset whose pictures come in the order of their names; BasicSR's have that of the file system."""
-    if hasattr(dataset, "groups"):  # one of ours, which has sorted both
-        return dataset
-    if isinstance(paths := getattr(dataset, "paths", None), list) and paths and isinstance(paths[0], dict):
-        paths.sort(key=itemgetter("gt_path"))
-    return dataset
-
-
-def _write_tables(opt: Options, model: Any, left: Sequence[str]) -> None:
-    if opt["rank"] > 0 or not hasattr(model, "rows"):  # BasicSR's models know means alone
+def _write_tables(opt: Options, model: Any, results: Sequence[SetResult], *, missing: Sequence[str]) -> None:
+    pictures = _pictures(results)
+    if opt["rank"] > 0 or pictures is None:
         return
-    rows = [row for rows in model.rows.values() for row in rows]
-    how = _how(opt, model)
-    if left:
-        how["not measured yet"] = ", ".join(left)
+    conditions = _conditions(opt, model)
+    if missing:
+        conditions["not measured yet"] = ", ".join(missing)
     metrics = opt["val"].get("metrics") or {}
-    write_tables(opt["path"]["results_root"], opt["name"], rows, metrics, how)
+    write_tables(opt["path"]["results_root"], opt["name"], pictures, metrics, conditions)
 
 
-def _how(opt: Options, model: Any) -> dict[str, str]:
+def _pictures(results: Sequence[SetResult]) -> list[PictureResult] | None:
+    """The pictures of all sets; None where the model reports means only."""
+    if any(result.pictures is None for result in results):
+        return None
+    return [picture for result in results for picture in result.pictures or ()]
+
+
+def _conditions(opt: Options, model: Any) -> dict[str, str]:
     """What the figures depend on beside metrics and pictures."""
     path, val = opt["path"], opt["val"]
     files = {
@@ -104,14 +103,15 @@ def _how(opt: Options, model: Any) -> dict[str, str]:
     }
 
 
-def _tell(opt: Options, model: Any) -> None:
-    """The table for the terminal.  Raises UserError where a picture could not be measured."""
-    logger, folder = get_root_logger(), opt["path"]["results_root"]
-    if not hasattr(model, "rows"):
-        logger.info(f"{opt['model_type']} tells means alone; RestorationModel also writes metrics.csv")
+def _finish(opt: Options, results: Sequence[SetResult]) -> None:
+    """Log the table.  Raises UserError where a picture could not be measured."""
+    logger, folder, pictures = get_root_logger(), opt["path"]["results_root"], _pictures(results)
+    if pictures is None:
+        logger.info(f"{opt['model_type']} reports means only; RestorationModel also writes metrics.csv")
         return
-    rows, metrics = [row for rows in model.rows.values() for row in rows], opt["val"].get("metrics") or {}
-    logger.info("\n".join([f"Results of {opt['name']}:", table(rows, metrics), *remarks(rows, metrics)]))
+    metrics = opt["val"].get("metrics") or {}
+    lines = [f"Results of {opt['name']}:", table(pictures, metrics), *remarks(pictures, metrics)]
+    logger.info("\n".join(lines))
     logger.info(f"Tables: {folder}/metrics.csv, {folder}/metrics.md")
-    if faults := [text for found in model.rows.values() if (text := told_faults(found))]:
+    if faults := [fault for result in results if (fault := first_fault(result.pictures or ()))]:
         raise UserError("\n".join(faults))

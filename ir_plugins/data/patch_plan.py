@@ -7,8 +7,13 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 
-class Stage(NamedTuple):
-    """The side of a GT patch in pixels, None where the dataset has its own way, and how many make a batch."""
+class PatchStage(NamedTuple):
+    """A part of a training with patches and batches of one size.
+
+    Args:
+        patch_size: Side of a GT patch, pixels; None: as the dataset's own options say.
+        batch_size: Patches per batch.
+    """
 
     patch_size: int | None
     batch_size: int
@@ -17,34 +22,52 @@ class Stage(NamedTuple):
 class PatchPlan:
     """How large the patches and batches of each iteration are (Restormer, section 3.3).
 
-    patch_sizes, batch_sizes: of each stage.  iters: how many iterations each stage lasts; the last one goes
-    on past its end.  Raises ValueError on what `plan_problems` finds.
+    Args:
+        patch_sizes: Side of a GT patch in each stage, pixels.
+        batch_sizes: Patches per batch in each stage.
+        iters: How many iterations each stage lasts; the last stage continues past its end.
+
+    Raises:
+        ValueError: `plan_problems` finds something.
     """
 
     def __init__(self, *, patch_sizes: Sequence[int], batch_sizes: Sequence[int], iters: Sequence[int]):
         for name, text in plan_problems(patch_sizes, batch_sizes, iters):
             raise ValueError(f"{name} {text}")
-        self.stages = [Stage(*sizes) for sizes in zip(patch_sizes, batch_sizes, strict=True)]
+        self.stages = [PatchStage(*sizes) for sizes in zip(patch_sizes, batch_sizes, strict=True)]
         self.ends = list(accumulate(iters))
 
-    def at(self, iteration: int) -> Stage:
-        """The stage that an iteration, from 1, belongs to."""
+    def at(self, iteration: int) -> PatchStage:
+        """The stage that an iteration belongs to; the first iteration is 1."""
         return self.stages[min(bisect_left(self.ends, iteration), len(self.ends) - 1)]
 
 
 class OneStage(PatchPlan):
-    """Patches and batches of one size from the first iteration to the last."""
+    """Patches and batches of one size from the first iteration to the last.
+
+    Args:
+        patch_size: Side of a GT patch, pixels; None: as the dataset's own options say.
+        batch_size: Patches per batch.
+    """
 
     def __init__(self, patch_size: int | None, batch_size: int):
-        self.stages, self.ends = [Stage(patch_size, batch_size)], [1]
+        self.stages, self.ends = [PatchStage(patch_size, batch_size)], [1]
 
 
 def plan_problems(
     patch_sizes: Any, batch_sizes: Any, iters: Any, *, scale: int = 1, total_iter: int | None = None
 ) -> Iterator[tuple[str, str]]:
-    """What is wrong with a plan, as the argument's name and a text; the caller may know it by another name.
+    """Find what is wrong with a plan.
 
-    scale: GT is that many times larger than LQ.  total_iter: when the training ends.
+    Args:
+        patch_sizes: See `PatchPlan`.
+        batch_sizes: See `PatchPlan`.
+        iters: See `PatchPlan`.
+        scale: How many times larger GT is than LQ.
+        total_iter: When the training ends; None: not known.
+
+    Yields:
+        The argument's name and a text; callers may have another name for the argument.
     """
     lists = {"patch_sizes": patch_sizes, "batch_sizes": batch_sizes, "iters": iters}
     wrong = [name for name, values in lists.items() if not _whole_numbers(values)]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from basicsr.utils.registry import MODEL_REGISTRY
@@ -23,36 +22,31 @@ class ImageCleanModel(RestorationModel):
     - `train:mixing_augs: {mixup, mixup_beta, use_identity}`: `train:mixup`.
     - `val:use_image`: true, the default, measures what would be saved; false measures before rounding.
     - `val:rgb2bgr`: false leaves the channels in the order of the tensors when saving and measuring.
-    - `val:max_minibatch`: no more pictures than that go through the network at once.
+    - `val:max_minibatch`: the most pictures that go through the network at once.
 
-    On purpose other than published: metrics see outputs clamped to [0, 1], where one overshooting pixel used
-    to add 48 dB to its picture; every picture of a batch has a window of its own, which may reach the last
-    offset; and a stage's batch may be larger than batch_size_per_gpu, which used to be ignored.
+    Three things differ from the published code on purpose.  Metrics see outputs clamped to [0, 1]: one
+    overshooting pixel used to add 48 dB to its picture.  Every picture of a batch has its own window, which
+    may reach the last offset.  A stage's batch may be larger than batch_size_per_gpu, which the published
+    code ignores.
     """
 
     option_keys = image_clean_options.KEYS
 
     @staticmethod
     def option_problems(options: Options) -> Iterator[Problem]:
-        """Everything that is wrong with those keys, for `checks.option_file.check`."""
+        """What is wrong with those keys, for `checks.option_file.check`."""
         yield from image_clean_options.option_problems(options)
 
     @staticmethod
     def translated(options: Options) -> Options:
-        """The options with RestorationModel's keys in place of those published."""
+        """The options with RestorationModel's keys added to the published ones."""
         return image_clean_options.translated(options)
 
     def __init__(self, opt: Options):
         super().__init__(self.translated(opt))
 
-    def test(self) -> None:
-        """RestorationModel's, a few pictures of the batch at a time."""
-        pictures, outputs = self.lq, []
-        for part in pictures.split(self.opt["val"].get("max_minibatch") or len(pictures)):
-            self.lq = part
-            super().test()
-            outputs.append(self.output)
-        self.lq, self.output = pictures, torch.cat(outputs)
+    def max_batch(self) -> int | None:
+        return self.opt["val"].get("max_minibatch")
 
     def measured(self, visuals: dict[str, Tensor]) -> dict[str, np.ndarray]:
         if self.opt["val"].get("use_image") is not False:

@@ -1,4 +1,4 @@
-"""What may stand behind the keys of `ImageCleanModel`, and what they are called in `RestorationModel`."""
+"""The option keys of `ImageCleanModel`, and their names in `RestorationModel`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,9 +8,9 @@ from ..options.reading import Options
 from ..options.signatures import Keys
 from . import restoration_options
 
-# PatchPlan's arguments, and the published keys of datasets:train that give them
+# PatchPlan's arguments and the published keys of datasets:train for them
 PLAN = {"patch_sizes": "gt_sizes", "batch_sizes": "mini_batch_sizes", "iters": "iters"}
-MAX_NORM = 0.01  # what `use_grad_clip: true` stands for
+MAX_NORM = 0.01  # with `use_grad_clip: true`
 
 OWN: dict[Keys, Key] = {
     ("datasets", "train", "gt_sizes"): Key(
@@ -30,7 +30,11 @@ KEYS = restoration_options.KEYS | OWN
 
 
 def option_problems(options: Options) -> Iterator[Problem]:
-    """Everything that is wrong; `options` are those of the whole file."""
+    """Find everything that is wrong with these keys.
+
+    Args:
+        options: The whole file's.
+    """
     found = list(declared_problems(options, OWN))
     yield from found
     yield from restoration_options.option_problems(options)
@@ -49,7 +53,11 @@ def option_problems(options: Options) -> Iterator[Problem]:
 
 
 def translated(options: Options) -> Options:
-    """The options with RestorationModel's keys beside the published ones."""
+    """Add RestorationModel's keys to the published ones.
+
+    Args:
+        options: The whole file's; they stay as they are.
+    """
     train = dict(options.get("train") or {})
     if (data := value_at(options, "datasets", "train")) and data.get("iters"):
         train["progressive"] = {name: data[key] for name, key in PLAN.items()}

@@ -10,10 +10,14 @@ from torch import Tensor
 
 
 class Mixup:
-    """Blends each pair of a batch with another one of it, by one random share for the whole batch.
+    """Blends each pair of a batch with another pair of it, by one random share for the whole batch.
 
-    beta: the share is drawn from Beta(beta, beta).  identity: leave every other batch, by chance, as it is.
-    Raises ValueError where beta is not above 0.
+    Args:
+        beta: The share is drawn from Beta(beta, beta); above 0, default 1.2.
+        identity: Leave half of all batches, chosen by chance, as they are; default true.
+
+    Raises:
+        ValueError: beta is not above 0.
     """
 
     def __init__(self, *, beta: float = 1.2, identity: bool = True):
@@ -22,7 +26,15 @@ class Mixup:
         self.beta, self.identity = beta, identity
 
     def __call__(self, lq: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
-        """LQ (B, C, H, W) and GT (B, C, sH, sW) -> the same shapes, blended alike."""
+        """Blend a batch.
+
+        Args:
+            lq: (B, C, H, W).
+            gt: (B, C, sH, sW), for a net of scale s.
+
+        Returns:
+            Both in the same shapes, blended with the same partners and share.
+        """
         if self.identity and random.random() < 0.5:
             return lq, gt
         share = random.betavariate(self.beta, self.beta)

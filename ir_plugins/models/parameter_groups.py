@@ -1,4 +1,4 @@
-"""Which parameters weight decay pulls on."""
+"""Which parameters weight decay applies to."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -8,11 +8,16 @@ from torch import Tensor, nn
 
 
 def parameter_groups(net: nn.Module, no_decay: bool | Sequence[str] | None) -> list[dict[str, Any]]:
-    """The trainable parameters of a net as groups for an optimizer; those of the second are not decayed.
+    """Group the trainable parameters of a net for an optimizer; the second group has no weight decay.
 
-    no_decay: true for parameters of one dimension or none (biases, norms, gains) and those that the net names
-    in a method `no_weight_decay()`, or shell patterns of parameter names; else there is one group.  Raises
-    ValueError where a pattern matches no name.
+    Args:
+        net: Whose parameters.
+        no_decay: True: parameters of one dimension or none (biases, norms, gains) and all that the net names
+            in a method `no_weight_decay()` are not decayed.  Shell patterns of parameter names: these are
+            not decayed.  Otherwise there is one group.
+
+    Raises:
+        ValueError: A pattern matches no name.
     """
     trainable = {name: value for name, value in net.named_parameters() if value.requires_grad}
     if not no_decay:

@@ -23,18 +23,19 @@ from ..options.signatures import takes
 from ..runtime.distributed import mean_over_ranks
 from ..runtime.errors import UserError
 from . import restoration_options
+from .buffers import BufferBackups
 from .mixup import Mixup
 from .parameter_groups import parameter_groups
-from .saving import SavingModel
+from .validation import ValidatingModel
 
 FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @MODEL_REGISTRY.register()
-class RestorationModel(SavingModel):
+class RestorationModel(ValidatingModel):
     """BasicSR's SRModel for every recipe of the three papers, on modern PyTorch.
 
-    Option keys beyond those of SRModel are told in `restoration_options.KEYS`.  `train:optim_g:type` is any
+    `restoration_options.KEYS` lists the option keys that SRModel does not have.  `train:optim_g:type` is any
     class of torch.optim, `train:scheduler:type` any of `basicsr list schedulers`, and every `train:NAME_opt`
     is a loss that is added and logged as l_NAME.
 
@@ -45,7 +46,7 @@ class RestorationModel(SavingModel):
 
     @staticmethod
     def option_problems(options: Options) -> Iterator[Problem]:
-        """Everything that is wrong with this model's own keys, for `option_file.check`."""
+        """What is wrong with this model's own keys, for `checks.option_file.check`."""
         yield from restoration_options.option_problems(options)
 
     def __init__(self, opt: Options):
@@ -77,6 +78,7 @@ class RestorationModel(SavingModel):
         for key, block in train.items():
             if key.endswith("_opt") and key not in ("pixel_opt", "perceptual_opt") and block:
                 self.criteria[f"l_{key.removesuffix('_opt')}"] = build_loss(block).to(self.device)
+        self.buffer_backups = BufferBackups(self.net_g)
         if hasattr(self, "net_g_ema"):
             self.net_g_ema.to(memory_format=self.memory)
 
@@ -102,7 +104,7 @@ class RestorationModel(SavingModel):
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
         if 1 < current_iter <= warmup_iter:
-            # BasicSR's warm-up writes over the rates that a schedule which multiplies goes on from
+            # BasicSR's warm-up overwrites the rates that a multiplying schedule continues from
             self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
         super().update_learning_rate(current_iter, warmup_iter)
 
@@ -121,13 +123,15 @@ class RestorationModel(SavingModel):
     def optimize_parameters(self, current_iter: int) -> None:
         """One step on `self.lq` and `self.gt`, a micro-batch at a time.
 
-        BasicSR's knows one loss of each kind, one batch and one number format, and no way out of a step.
+        BasicSR's has one loss of each kind, one batch and one number format, and cannot skip a step.
+
+        Args:
+            current_iter: From 1; for messages.
         """
         if self.mixup is not None:
             self.lq, self.gt = self.mixup(self.lq, self.gt)
         self.optimizer_g.zero_grad()
-        # the forward pass moves the statistics of norms
-        statistics = [(buffer, buffer.clone()) for buffer in self.net_g.buffers()]
+        self.buffer_backups.renew()  # the forward pass moves the statistics of norms
         parts = list(zip(self.lq.chunk(self.accumulate), self.gt.chunk(self.accumulate), strict=True))
         sums: dict[str, Tensor] = {}
         for number, (lq, gt) in enumerate(parts, 1):
@@ -138,11 +142,10 @@ class RestorationModel(SavingModel):
                 sums[name] = sums.get(name, 0) + value.detach()
         self.log_dict = self.reduce_loss_dict(OrderedDict(sums))
         if not self._step(current_iter, finite=all(map(math.isfinite, self.log_dict.values()))):
-            for buffer, before in statistics:
-                buffer.copy_(before)
+            self.buffer_backups.restore()
 
     def _losses(self, lq: Tensor, gt: Tensor) -> dict[str, Tensor]:
-        """Every loss of a micro-batch, so that those of all micro-batches add up to that of the batch."""
+        """Every loss of a micro-batch, scaled so that the micro-batches' losses add up to the batch's."""
         enabled = self.format is not None
         with torch.autocast(self.device.type, self.format, enabled=enabled):
             self.output = self.net_g(lq)
@@ -157,7 +160,7 @@ class RestorationModel(SavingModel):
         return losses
 
     def _step(self, current_iter: int, *, finite: bool) -> bool:
-        """Change the weights, and tell so, unless the loss or the gradient is not finite."""
+        """Change the weights unless the loss or the gradient is not finite.  Returns whether they changed."""
         self.scaler.unscale_(self.optimizer_g)
         parameters = [p for group in self.optimizer_g.param_groups for p in group["params"]]
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -177,7 +180,7 @@ class RestorationModel(SavingModel):
         return taken
 
     def _skip(self, current_iter: int, what: str) -> None:
-        """Leave the weights as they are; stop where that has become a habit."""
+        """Count a step that was not taken.  Raises UserError after too many in a row."""
         self.skipped += 1
         self.skipped_in_row += 1
         limit = self.opt["train"].get("max_nonfinite") or 100
@@ -190,18 +193,22 @@ class RestorationModel(SavingModel):
             )
 
     def _ranks_meet(self, meet: bool) -> AbstractContextManager:
-        """Ranks exchange gradients once a step, after its last micro-batch."""
+        """Let the ranks exchange gradients once per step, after its last micro-batch."""
         if meet or not isinstance(self.net_g, DistributedDataParallel):
             return nullcontext()
         return self.net_g.no_sync()
 
     def reduce_loss_dict(self, loss_dict: dict[str, Tensor]) -> dict[str, float]:
-        # BasicSR tells rank 0 alone, but all ranks must agree whether to take the step
+        # BasicSR's gives the mean to rank 0 only, but all ranks must agree whether to take the step
         values = mean_over_ranks(torch.stack([value.detach() for value in loss_dict.values()]))
         return OrderedDict(zip(loss_dict, values.tolist(), strict=True))
 
     def model_ema(self, decay: float = 0.999) -> None:
-        """Move the average of the weights; buffers are taken over, which BasicSR leaves as they began."""
+        """Move the average of the weights and copy the buffers, which BasicSR leaves as they began.
+
+        Args:
+            decay: The average's share of what it was, 0 to 1.
+        """
         net = self.get_bare_model(self.net_g)
         average = get_ema_multi_avg_fn(decay)
         average(list(self.net_g_ema.parameters()), list(net.parameters()), None)

@@ -1,4 +1,4 @@
-"""What may stand behind the keys of `RestorationModel`: checked before a run, and told to editors."""
+"""The option keys of `RestorationModel`: checked before a run, and listed in the editor schema."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -34,7 +34,7 @@ KEYS: dict[Keys, Key] = {
     ("train", "mixup", "identity"): Key(bool, "leave every other batch as it is; default true"),
     ("train", "optim_g", "no_decay"): Key(
         bool | Sequence[str],
-        "parameters without weight decay: true for those of one dimension, or shell patterns of names",
+        "parameters without weight decay: true for parameters of one dimension, or shell patterns of names",
     ),
     ("train", "NAME_opt"): Key(dict, "one more loss, logged as l_NAME"),
     ("val", "window_size"): Key(int, "pad pictures by reflection to multiples of it", least=1),
@@ -46,7 +46,11 @@ KEYS: dict[Keys, Key] = {
 
 
 def option_problems(options: Options) -> Iterator[Problem]:
-    """Everything that is wrong with these keys; `options` are those of the whole file."""
+    """Find everything that is wrong with these keys.
+
+    Args:
+        options: The whole file's.
+    """
     found = list(declared_problems(options, KEYS))
     yield from found
     yield from _decay_problems(options)
@@ -74,7 +78,7 @@ def _decay_problems(options: Options) -> Iterator[Problem]:
     if not fits(patterns, Sequence[str]):
         return
     net = None
-    with suppress(Exception):  # the network's own problems are told elsewhere
+    with suppress(Exception):  # other checks report the network's own problems
         net = build_on_meta(options["network_g"])
     try:
         if net is not None:

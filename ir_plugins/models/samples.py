@@ -7,9 +7,14 @@ import numpy as np
 
 
 class Sample(NamedTuple):
-    """One picture before and after, and as it should be: (H, W, 3) or (H, W, 1), uint8, RGB.
+    """One picture before and after restoring, and as it should be.
 
-    LQ may be smaller.
+    Args:
+        dataset: Its dataset's name.
+        name: Its name.
+        lq: (h, w, 3) or (h, w, 1), uint8, RGB; it may be smaller than the result.
+        result: (H, W, 3) or (H, W, 1), uint8, RGB.
+        gt: Like `result`; None where there is no GT.
     """
 
     dataset: str

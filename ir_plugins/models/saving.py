@@ -8,73 +8,93 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
-from ..options.reading import Options
+from ..archs.declaration import facts
 from ..runtime.storage import numbered_states, save_whole
-from .validation import ValidatingModel
 
 RECIPE = ("optim_g", "scheduler", "warmup_iter")  # the blocks of `train` that a training state belongs to
 
 
-class SavingModel(ValidatingModel):
-    """A model whose net_g_N.pth and N.state are whole or not there, and hold all that the next step needs.
-
-    `run_state` is what the pipeline wants kept in the training state beside the model's own.
-    """
+class SavingModel(SRModel):
+    """SRModel whose net_g_N.pth and N.state are whole or not there, and hold all that the next step needs."""
 
     scaler: torch.amp.GradScaler
     skipped: int
     skipped_in_row: int
-    chooses_best = True  # whether a validation may change net_g_best.pth
+    last_saved: int | None = None  # the iteration of the newest checkpoint
+    best_metric_results: dict[str, dict[str, dict[str, Any]]]
 
-    def __init__(self, opt: Options):
-        self.run_state: dict[str, Any] = {}
-        self.last_saved: int | None = None
-        self.failure: str | None = None  # of the last attempt to save
-        super().__init__(opt)
+    def save(self, epoch: int, current_iter: int, run_state: dict[str, Any] | None = None) -> str | None:
+        """Write net_g_N.pth, then N.state, which says that both are there.
 
-    def save(self, epoch: int, current_iter: int) -> None:
-        """Write net_g_N.pth, then N.state, which tells that both are there.
+        If that fails, for example because the disk is full, the log says so, earlier checkpoints stay intact
+        and training continues.
 
-        current_iter: -1 for net_g_latest.pth, without a training state.  Where that fails, as on a full disk,
-        the log says so, earlier checkpoints are intact and training goes on.
+        Args:
+            epoch: Where the run is; for the training state.
+            current_iter: N; -1 for net_g_latest.pth, which has no training state.
+            run_state: What the run keeps in the training state beside the model's own; default: nothing.
+
+        Returns:
+            What could not be saved, and why; None where all went well.
         """
         try:
-            super().save(epoch, current_iter)
+            # not SRModel.save, which passes nothing on to the training state
+            self.save_networks(current_iter)
+            self.save_training_state(epoch, current_iter, run_state or {})
         except OSError as error:
             what = "net_g_latest.pth" if current_iter == -1 else f"The checkpoint of iteration {current_iter}"
-            self.failure = f"{what} could not be saved: {error.strerror or error}; earlier ones are intact"
-            get_root_logger().error(f"{self.failure}, the run goes on")
+            failure = f"{what} could not be saved: {error.strerror or error}; earlier ones are intact"
+            get_root_logger().error(f"{failure}, the run goes on")
             self._remove_halves()
-            return
-        self.failure = None
+            return failure
         if current_iter != -1:
             self.last_saved = current_iter
             try:
                 self._prune(current_iter)
             except OSError as error:
                 get_root_logger().warning(f"logger:keep_last: an older checkpoint stays: {error}")
+        return None
 
     @master_only
     def save_network(self, net, net_label, current_iter, param_key: str | list[str] = "params") -> None:
-        # BasicSR's tries three times, leaves a torn file behind and goes on
+        # BasicSR's tries three times, leaves a torn file behind and continues
         nets = net if isinstance(net, list) else [net]
         keys = param_key if isinstance(param_key, list) else [param_key]
-        content = {key: _on_cpu(self.get_bare_model(n)) for key, n in zip(keys, nets, strict=True)}
+        bare = [self.get_bare_model(net) for net in nets]
+        content: dict[str, Any] = dict(zip(keys, map(_on_cpu, bare), strict=True))
+        if net_label == "net_g":
+            content["network"] = self._network()
         name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
         self.written = {name: save_whole(content, Path(self.opt["path"]["models"], name))}
 
+    def _network(self) -> dict[str, Any]:
+        """What net_g_N.pth says of its network, in plain values, which are read without running code."""
+        # by way of JSON: equal blocks give equal bytes, whatever types and objects they are made of
+        block = json.loads(json.dumps(self.opt["network_g"], default=str))
+        said = facts(type(self.get_bare_model(self.net_g)), self._arguments())
+        scale = said.scale or self.opt.get("scale") or 1
+        return {"network_g": block, "scale": scale, "value_range": [float(v) for v in said.value_range]}
+
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments that the net was built with."""
+        return {key: value for key, value in self.opt["network_g"].items() if key != "type"}
+
     @master_only
-    def save_training_state(self, epoch: int, current_iter: int) -> None:
+    def save_training_state(
+        self, epoch: int, current_iter: int, run_state: dict[str, Any] | None = None
+    ) -> None:
         if current_iter != -1:
-            state = self.training_state() | {"epoch": epoch, "iter": current_iter, "files": self.written}
+            state = (run_state or {}) | self.training_state()
+            state |= {"epoch": epoch, "iter": current_iter, "files": self.written}
             save_whole(state, Path(self.opt["path"]["training_states"], f"{current_iter}.state"))
 
     def training_state(self) -> dict[str, Any]:
         """What the next step needs beside the weights and their average, which net_g_N.pth holds."""
-        return self.run_state | {
+        return {
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "scaler": self.scaler.state_dict(),
@@ -84,10 +104,16 @@ class SavingModel(ValidatingModel):
         }
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Go on from a training state, BasicSR's own included.
+        """Continue from a training state, BasicSR's own included.
 
-        Where `train:optim_g` or `train:scheduler` have changed since, they hold as if they had from the
-        start; BasicSR would silently keep what the state brings.
+        If `train:optim_g` or `train:scheduler` have changed since, the new values hold as if they had held
+        from the start; BasicSR would silently keep the old ones.
+
+        Args:
+            resume_state: The content of N.state.
+
+        Raises:
+            ValueError: The state belongs to another optimizer or network.
         """
         for optimizer, saved in zip(self.optimizers, resume_state["optimizers"], strict=False):
             for mine, theirs in zip(optimizer.param_groups, saved["param_groups"], strict=False):
@@ -106,7 +132,7 @@ class SavingModel(ValidatingModel):
         self.last_saved = resume_state["iter"]
 
     def last_good(self) -> str:
-        """Where to go back to, in words."""
+        """Say where to go back to."""
         if self.last_saved is None:
             return "no checkpoint has been saved yet"
         return f"the last checkpoint is {self.opt['path']['training_states']}/{self.last_saved}.state"
@@ -142,32 +168,32 @@ class SavingModel(ValidatingModel):
         return json.dumps({key: self.opt["train"].get(key) for key in RECIPE}, sort_keys=True, default=str)
 
     def _initialize_best_metric_results(self, dataset_name: str) -> None:
-        # those of a training state may be of other metrics than are asked for now
+        # a training state may hold other metrics than the options ask for now
         known = getattr(self, "best_metric_results", {}).pop(dataset_name, {})
         super()._initialize_best_metric_results(dataset_name)
         for metric, fresh in self.best_metric_results[dataset_name].items():
             if known.get(metric, fresh)["better"] == fresh["better"]:
                 fresh.update(known.get(metric, {}))
 
-    def _update_best_metric_result(self, dataset_name, metric, val, current_iter) -> None:
-        """BasicSR's; the weights that are best so far are kept as net_g_best.pth.
+    def _keep_best(self, dataset: str, before: dict[str, dict[str, Any]], current_iter: int) -> None:
+        """Write net_g_best.pth if this validation is the best one so far.
 
         The first metric of the first validation set decides.
+
+        Args:
+            dataset: What was validated; `best_metric_results` includes this validation.
+            before: Its best values before this validation.
+            current_iter: The validation's.
         """
-        record = self.best_metric_results[dataset_name][metric]
-        before = dict(record)
-        super()._update_best_metric_result(dataset_name, metric, val, current_iter)
-        if (
-            self.is_train
-            and self.chooses_best
-            and (dataset_name, metric) == self._deciding()
-            and record["iter"] == current_iter
-        ):
-            try:
-                self.save_networks("best")
-            except OSError as error:
-                get_root_logger().error(f"net_g_best.pth could not be saved: {error.strerror or error}")
-                record.update(before)  # of the weights that the file still holds
+        deciding, metric = self._deciding()
+        best = self.best_metric_results[dataset]
+        if dataset != deciding or best[metric]["iter"] != current_iter:
+            return
+        try:
+            self.save_networks("best")
+        except OSError as error:
+            get_root_logger().error(f"net_g_best.pth could not be saved: {error.strerror or error}")
+            best[metric].update(before[metric])  # of the weights that the file still holds
 
     def save_networks(self, name: int | str) -> None:
         """Write net_g_NAME.pth: the weights and, where there is one, their average."""
@@ -177,7 +203,7 @@ class SavingModel(ValidatingModel):
         self.save_network([*nets.values()], "net_g", name, [*nets])
 
     def _deciding(self) -> tuple[str, str]:
-        """The dataset and the metric that tell which weights are best."""
+        """The dataset and the metric that decide which weights are best."""
         blocks = (block for block in self.opt["datasets"].values() if block["phase"] == "val")
         return next(blocks)["name"], next(iter(self.opt["val"]["metrics"]))
 

@@ -1,4 +1,4 @@
-"""Learning rate schedules beyond BasicSR's; each stands in SCHEDULERS under its own name."""
+"""Learning rate schedules that BasicSR does not have."""
 
 import math
 from bisect import bisect_left
@@ -8,17 +8,24 @@ from itertools import accumulate
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..options.registries import SCHEDULERS
+from ..options.registries import register_scheduler
 
 
+@register_scheduler
 class CosineAnnealingRestartCyclicLR(LRScheduler):
     """Cosine annealing in cycles, each with its own weight and its own minimum (Restormer).
 
-    periods: iterations of each cycle.  restart_weights: the share of the base rate that each cycle restarts
-    at, by default all of it.  eta_mins: the rate at the end of each cycle, by default 0; equal to the base
-    rate it makes the rate constant.  Past the last cycle the rate stays at its minimum.
+    After the last cycle the rate stays at that cycle's minimum.
 
-    Raises ValueError where the three are not of one length, or a period is shorter than one iteration.
+    Args:
+        optimizer: Whose rates are set.
+        periods: Iterations of each cycle.
+        restart_weights: The share of the base rate at which each cycle starts; default 1 for each.
+        eta_mins: The rate at the end of each cycle; default 0 for each.  At the base rate it stays constant.
+        last_epoch: The last iteration that is over; -1 at the start.
+
+    Raises:
+        ValueError: The lists differ in length, or a period is shorter than one iteration.
     """
 
     def __init__(
@@ -49,19 +56,23 @@ class CosineAnnealingRestartCyclicLR(LRScheduler):
         return [float(low + swing * (base - low)) for base in self.base_lrs]
 
 
+@register_scheduler
 class CosineAnnealingLR(CosineAnnealingRestartCyclicLR):
     """One cosine from the base rate to eta_min, where the rate then stays (SGDR, eq. 5, without restarts).
 
-    torch's class of this name rises again past T_max, and after a second T_max iterations is where it began.
+    torch's class of this name rises again after T_max and is back at the base rate after 2 T_max iterations.
 
-    T_max: iterations of the cosine.  eta_min: the rate at its end.  Raises ValueError where T_max is below 1.
+    Args:
+        optimizer: Whose rates are set.
+        T_max: Iterations of the cosine.
+        eta_min: The rate at its end.
+        last_epoch: The last iteration that is over; -1 at the start.
+
+    Raises:
+        ValueError: T_max is below 1.
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0, last_epoch: int = -1):
         if T_max < 1:
             raise ValueError(f"{T_max=} must be a whole number of at least 1")
         super().__init__(optimizer, [T_max], eta_mins=[eta_min], last_epoch=last_epoch)
-
-
-for _scheduler in (CosineAnnealingRestartCyclicLR, CosineAnnealingLR):
-    SCHEDULERS[_scheduler.__name__] = _scheduler

@@ -16,6 +16,20 @@ SCHEDULERS: dict[str, Callable] = {
 }
 
 
+def register_scheduler(kind: type) -> type:
+    """Class decorator: option files may name this learning rate schedule.
+
+    Args:
+        kind: Its constructor takes the optimizer first, then what stands under `train:scheduler`.
+
+    Raises:
+        ValueError: Another schedule has the name.
+    """
+    if SCHEDULERS.setdefault(kind.__name__, kind) is not kind:
+        raise ValueError(f"a schedule named {kind.__name__} is already registered")
+    return kind
+
+
 def optimizers() -> dict[str, Callable]:
     """The optimizers of torch.optim by name."""
     found = {name: item for name, item in vars(torch.optim).items() if inspect.isclass(item)}

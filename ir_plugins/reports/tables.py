@@ -13,7 +13,9 @@ from typing import Any
 
 import yaml
 
-from ..models.rows import Row, means, not_finite, told_faults
+from ..models.results import PictureResult as Row
+from ..models.results import first_fault as told_faults
+from ..models.results import means, not_finite
 from ..runtime.storage import written_whole
 
 BEFORE, AFTER = ("dataset", "group", "image", "height", "width"), ("seconds", "peak_mb")

@@ -1,4 +1,4 @@
-"""The loaders of a training run, built from its options."""
+"""The loaders of a training run and of a test, built from their options."""
 
 import math
 from operator import itemgetter
@@ -18,13 +18,18 @@ from .order import Drawn, Place, TrainOrder
 
 
 def train_loader(opt: Options, state: dict[str, Any] | None) -> tuple[Any, TrainOrder]:
-    """The loader of every batch that is left, and the order it follows.
+    """Build the loader of every batch that is left, and the order it follows.
 
-    state: the training state that the run goes on from, None for a new run.  BasicSR's own state does not
-    tell how far its epoch had come, so that begins anew.  Raises UserError where an epoch is too short.
+    Args:
+        opt: Options of the run.
+        state: The training state that the run continues from; None for a new run.  BasicSR's own state does
+            not say how far its epoch had come, so the epoch begins anew.
+
+    Raises:
+        UserError: An epoch is too short for a batch.
     """
     data, train, state = opt["datasets"]["train"], opt["train"], state or {}
-    dataset = _built(data)
+    dataset = sorted_dataset(data)
     drawn = Drawn(dataset)
     # without a launcher one process feeds all GPUs
     processes = 1 if opt["dist"] else max(1, opt["num_gpu"])
@@ -44,9 +49,9 @@ def train_loader(opt: Options, state: dict[str, Any] | None) -> tuple[Any, Train
         raise UserError(
             f"datasets:train: {error}; lower batch_size_per_gpu or raise dataset_enlarge_ratio"
         ) from error
-    _tell(opt, order)
+    _log_statistics(opt, order)
     workers = data["num_worker_per_gpu"] * processes
-    # not BasicSR's build_dataloader, which takes no order but that of single pictures
+    # not BasicSR's build_dataloader, which takes no batch_sampler
     loader = DataLoader(
         drawn,
         batch_sampler=order,
@@ -59,26 +64,40 @@ def train_loader(opt: Options, state: dict[str, Any] | None) -> tuple[Any, Train
 
 
 def validation_loaders(opt: Options) -> list[DataLoader]:
-    """A loader of each validation set, picture by picture."""
-    loaders = []
-    for data in opt["datasets"].values():
-        if data["phase"] == "val":
-            dataset = _built(data)
-            get_root_logger().info(f"Number of val images/folders in {data['name']}: {len(dataset)}")
-            loaders.append(build_dataloader(dataset, data, num_gpu=opt["num_gpu"], dist=opt["dist"]))
-    return loaders
+    """Build a loader of each validation set, picture by picture."""
+    sets = [data for data in opt["datasets"].values() if data["phase"] == "val"]
+    return [_picture_loader(opt, data, "Number of val images/folders in") for data in sets]
 
 
-def _built(data: Options) -> Any:
-    """A dataset whose pictures are in the same order on every machine."""
+def testing_loaders(opt: Options) -> list[DataLoader]:
+    """Build a loader of each dataset, picture by picture, in the order of the blocks' names."""
+    sets = [data for _, data in sorted(opt["datasets"].items())]
+    return [_picture_loader(opt, data, "Number of test images in") for data in sets]
+
+
+def sorted_dataset(data: Options) -> Any:
+    """Build a dataset whose pictures are in the same order on every machine.
+
+    Args:
+        data: The dataset's block.
+    """
     dataset: Any = build_dataset(data)
+    if hasattr(dataset, "groups"):  # one of ours, which sorts pictures and groups together
+        return dataset
     if isinstance(paths := getattr(dataset, "paths", None), list) and paths and isinstance(paths[0], dict):
         paths.sort(key=itemgetter("gt_path"))  # BasicSR takes them as the file system gives them
     return dataset
 
 
+def _picture_loader(opt: Options, data: Options, what: str) -> DataLoader:
+    dataset = sorted_dataset(data)
+    loader = build_dataloader(dataset, data, num_gpu=opt["num_gpu"], dist=opt["dist"])
+    get_root_logger().info(f"{what} {data['name']}: {len(dataset)}")
+    return loader
+
+
 def _plan(opt: Options, processes: int) -> PatchPlan:
-    """The sizes of a whole step of this rank, micro-batches together."""
+    """The sizes of a whole step of this rank, all micro-batches together."""
     data, train = opt["datasets"]["train"], opt["train"]
     times = processes * (train.get("accumulate") or 1)
     if (progressive := train.get("progressive")) is None:
@@ -87,8 +106,8 @@ def _plan(opt: Options, processes: int) -> PatchPlan:
     return PatchPlan(patch_sizes=progressive["patch_sizes"], batch_sizes=sizes, iters=progressive["iters"])
 
 
-def _tell(opt: Options, order: TrainOrder) -> None:
-    """BasicSR's lines about what is ahead, which people's scripts read."""
+def _log_statistics(opt: Options, order: TrainOrder) -> None:
+    """Log BasicSR's lines about what is ahead, which people's scripts read."""
     data, epoch = opt["datasets"]["train"], len(order.shuffle)
     per_epoch = epoch // (order.plan.stages[0].batch_size * order.world_size)
     get_root_logger().info(

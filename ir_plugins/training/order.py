@@ -1,8 +1,8 @@
-"""Which pictures each iteration trains on, and by which random numbers they are cut and turned.
+"""Which pictures each iteration trains on, and which random numbers crop and flip them.
 
-All of it follows from the seed, the epoch and the options: no worker, no chance and no number of processes
-has a say.  So a run that begins in the middle of an epoch meets what it would have met, and two processes
-meet, between them, what one would with a batch twice as large.
+All of it follows from the seed, the epoch and the options; the workers, their speed and the number of
+processes change nothing.  So a run that begins in the middle of an epoch meets what it would have met, and
+two processes together meet what one would meet with a batch twice as large.
 """
 
 from collections.abc import Iterator
@@ -12,30 +12,48 @@ from torch.utils.data import Dataset, Sampler
 
 from basicsr.data.data_sampler import EnlargedSampler
 
-from ..data.patch_plan import PatchPlan, Stage
+from ..data.patch_plan import PatchPlan, PatchStage
 from ..runtime.randomness import seeded
 
 
 class Place(NamedTuple):
-    """Where a run stands in its data: the epoch, and how many of its pictures all ranks have drawn."""
+    """Where a run stands in its data.
+
+    Args:
+        epoch: From 0.
+        drawn: How many pictures of the epoch all ranks together have drawn.
+    """
 
     epoch: int = 0
     drawn: int = 0
 
 
 class Draw(NamedTuple):
-    """What a worker is told of one picture: which it is, how large a patch, and its random numbers' seed."""
+    """What a worker needs to make one item.
+
+    Args:
+        index: Of the picture in the dataset.
+        patch_size: Side of the GT patch, pixels; None: as the dataset's own options say.
+        seed: Seeds the random numbers of this item.
+    """
 
     index: int
     patch_size: int | None
     seed: tuple[int, ...]
 
 
-class Step(NamedTuple):
-    """One iteration: its number, its sizes, where its pictures begin, and where the next one's do."""
+class PlannedStep(NamedTuple):
+    """One iteration.
+
+    Args:
+        iteration: From 1.
+        stage: Its sizes.
+        begin: Where its pictures begin.
+        end: Where the next iteration's pictures begin.
+    """
 
     iteration: int
-    stage: Stage
+    stage: PatchStage
     begin: Place
     end: Place
 
@@ -43,11 +61,21 @@ class Step(NamedTuple):
 class TrainOrder(Sampler[list[Draw]]):
     """A DataLoader's `batch_sampler` for the iterations first, ..., total_iter of one rank.
 
-    dataset: a `Drawn` one.  ratio: an epoch goes through it that often.  plan: its batch sizes are those of a
-    rank and a whole step.  place: where the first iteration's pictures begin.
+    An epoch is BasicSR's: its shuffle, without the pictures at its end that do not fill a batch.
 
-    An epoch is BasicSR's: its shuffle, and pictures at its end that do not fill a batch are left out.  Raises
-    ValueError where an epoch is smaller than a batch of all ranks.
+    Args:
+        dataset: A `Drawn` dataset.
+        plan: Its batch sizes are per rank and for a whole step.
+        total_iter: The last iteration.
+        first: The first iteration, from 1.
+        place: Where the first iteration's pictures begin.
+        ratio: How often an epoch goes through the dataset.
+        seed: Of the run.
+        rank: Of this process.
+        world_size: How many processes there are.
+
+    Raises:
+        ValueError: An epoch is smaller than a batch of all ranks.
     """
 
     def __init__(
@@ -73,7 +101,7 @@ class TrainOrder(Sampler[list[Draw]]):
     def __len__(self) -> int:
         return self.total_iter - self.first + 1
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[PlannedStep]:
         """Every iteration, without the pictures."""
         place = self.place
         for iteration in range(self.first, self.total_iter + 1):
@@ -82,7 +110,7 @@ class TrainOrder(Sampler[list[Draw]]):
             if place.drawn + count > len(self.shuffle):
                 place = Place(place.epoch + 1)
             end = Place(place.epoch, place.drawn + count)
-            yield Step(iteration, stage, place, end)
+            yield PlannedStep(iteration, stage, place, end)
             place = end
 
     def __iter__(self) -> Iterator[list[Draw]]:
@@ -97,9 +125,10 @@ class TrainOrder(Sampler[list[Draw]]):
 
 
 class Drawn(Dataset):
-    """A dataset of BasicSR's kind, asked for `Draw`s: the same draw gives the same item wherever it is made.
+    """A dataset that is indexed by `Draw`s: the same draw gives the same item in every process.
 
-    The patch size becomes the dataset's `opt["gt_size"]`, which is what BasicSR's datasets and ours cut by.
+    Args:
+        dataset: Of BasicSR's kind; it crops to `opt["gt_size"]`, which becomes the draw's patch size.
     """
 
     def __init__(self, dataset: Any):

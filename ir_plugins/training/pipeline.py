@@ -1,7 +1,7 @@
 """`basicsr train`: the pipeline.
 
 BasicSR's own `train_pipeline` cannot resume without a GPU or in the middle of an epoch, makes folders before
-it looks at the data, and goes on counting after the last iteration; its parts are used as they are.
+it looks at the data, and counts past the last iteration.  Its parts are used as they are.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from basicsr.train import init_tb_loggers
 from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
 from basicsr.utils.options import copy_opt_file, dict2str
 
+from ..models.interface import TrainableModel, trainable
 from ..options.reading import Options
 from ..runtime.distributed import (
     ending_together,
@@ -39,9 +40,14 @@ from .states import find_state
 
 
 def train(arguments: Namespace) -> None:
-    """Train as the option file says; see `preflight.prepare` for the arguments.
+    """Train as the option file says.
 
-    Raises UserError on the user's mistakes, and Stopped, with everything saved, after SIGTERM or Ctrl-C.
+    Args:
+        arguments: See `preflight.prepare`.
+
+    Raises:
+        UserError: The user's mistakes.
+        Stopped: After SIGTERM or Ctrl-C, with everything saved.
     """
     with ending_together(arguments):
         opt = prepare(arguments, is_train=True)
@@ -57,16 +63,7 @@ def train(arguments: Namespace) -> None:
 
 def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_file: str) -> None:
     _be_deterministic(bool(opt["train"].get("deterministic")))
-    launches = [name for name in gathered(launch()) if name]  # all have looked for states by then
-    if opt["rank"] == 0:
-        # an earlier start that came to no checkpoint left nothing to archive
-        has_states = any(Path(opt["path"]["training_states"]).glob("*.state"))
-        fresh = state is None and (has_states or not opt["auto_resume"])
-        _make_folders(opt, option_file, resuming=not fresh)
-        _clear(opt, state)
-        if launches:
-            _launches(opt).write_text("\n".join(launches))
-    wait_for_all()
+    _prepare_folders(opt, state, option_file)
     log_file = Path(opt["path"]["log"], f"train_{opt['name']}_{get_time_str()}.log")
     logger = get_root_logger(log_file=str(log_file))
     logger.info(get_env_info())
@@ -74,32 +71,46 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     for note in notes:
         logger.warning(f"{note}; resuming from the one before")
     writer = init_tb_loggers(opt)
-    tb_logger = _Forgiving(writer) if writer else None
+    tb_logger = _TensorBoard(writer) if writer else None
     val_loaders = validation_loaders(opt)
-    model = build_model(opt)
+    model = trainable(build_model(opt))
     if state:
         _resume(model, state, opt["path"]["resume_state"])
         logger.info(f"Resuming training from epoch: {state['epoch']}, iter: {state['iter']}.")
     loader, order = train_loader(opt, state)
     with Interruption() as interruption, logging_redirect_tqdm([logging.getLogger("basicsr")]):
-        Run(opt, model, val_loaders, tb_logger, state, interruption).through(loader, order)
+        Run(opt, model, val_loaders, tb_logger, state, interruption).train(loader, order)
     if tb_logger:
         tb_logger.close()
 
 
+def _prepare_folders(opt: Options, state: dict[str, Any] | None, option_file: str) -> None:
+    """Make, archive and clear the run's folders, on rank 0 while the others wait."""
+    launches = [name for name in gathered(launch()) if name]  # all have looked for states by then
+    if opt["rank"] == 0:
+        # an earlier start without a checkpoint left nothing to archive
+        has_states = any(Path(opt["path"]["training_states"]).glob("*.state"))
+        fresh = state is None and (has_states or not opt["auto_resume"])
+        _make_folders(opt, option_file, resuming=not fresh)
+        _clear(opt, state)
+        if launches:
+            _launches(opt).write_text("\n".join(launches))
+    wait_for_all()
+
+
 def _launches(opt: Options) -> Path:
-    """The file that tells which torchruns have started the run in this folder, a line each."""
+    """The file that lists the torchruns that have started the run in this folder, a line each."""
     return Path(opt["path"]["experiments_root"], ".launches")
 
 
 def _was_restarted(opt: Options) -> bool:
-    """Whether the torchrun above this process began the run, which then goes on unasked."""
+    """Whether the torchrun above this process began the run, which then continues without --auto_resume."""
     file = _launches(opt)
     return on_any_rank(file.is_file() and launch() in file.read_text().splitlines())
 
 
 def _agreed_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
-    """`find_state` of rank 0: over a network file system the others may not see the newest state yet."""
+    """`find_state` of rank 0: on a network file system the others may not see the newest state yet."""
     if opt["rank"] == 0:
         found = find_state(opt)
         from_first_rank(opt["path"]["resume_state"])
@@ -109,8 +120,8 @@ def _agreed_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
         return find_state(opt)
 
 
-class _Forgiving:
-    """A SummaryWriter that gives up, and says so once, where its disk is full: the run goes on."""
+class _TensorBoard:
+    """A SummaryWriter that gives up if its disk is full, so that the run continues; the log says so once."""
 
     def __init__(self, writer: Any):
         self.writer = writer
@@ -127,12 +138,12 @@ class _Forgiving:
         return call
 
 
-def _resume(model: Any, state: dict[str, Any], path: str) -> None:
+def _resume(model: TrainableModel, state: dict[str, Any], path: str) -> None:
     wanted = [set(optimizer.param_groups[0]) for optimizer in model.optimizers]
     try:
         model.resume_training(state)
         for optimizer, keys in zip(model.optimizers, wanted, strict=True):
-            # torch loads the state of any optimizer, and fails at the first step if it was another kind's
+            # torch loads the state of any optimizer, and fails at the first step if it is of another kind
             if missing := keys - set(optimizer.param_groups[0]):
                 raise ValueError(f"it holds no {', '.join(sorted(missing))}")
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -140,7 +151,7 @@ def _resume(model: Any, state: dict[str, Any], path: str) -> None:
 
 
 def _clear(opt: Options, state: dict[str, Any] | None) -> None:
-    """Remove what a process that was killed had half written; put aside what the run goes back from."""
+    """Remove half-written files of a killed process; put aside the states that the run goes back from."""
     folders = [Path(opt["path"][key]) for key in ("experiments_root", "models", "training_states")]
     for part in [*(file for folder in folders for file in folder.glob(".*.part"))]:
         part.unlink(missing_ok=True)
@@ -148,12 +159,12 @@ def _clear(opt: Options, state: dict[str, Any] | None) -> None:
         return
     for ahead in numbered_states(opt["path"]["training_states"]):
         if int(ahead.stem) > state["iter"]:
-            # else --auto_resume would take the run up again that this one has gone back from
+            # else --auto_resume would continue the run that this one has left
             ahead.replace(ahead.with_name(f"{ahead.name}.old"))
 
 
 def _locked(opt: Options) -> contextlib.AbstractContextManager:
-    """No other run of this name may write meanwhile; the lock is held by the first rank."""
+    """Keep other runs of this name from writing; rank 0 holds the lock."""
     if opt["rank"] != 0:
         return contextlib.nullcontext()
     experiments = Path(opt["path"]["experiments_root"]).parent
@@ -163,7 +174,7 @@ def _locked(opt: Options) -> contextlib.AbstractContextManager:
 
 
 def _be_deterministic(wanted: bool) -> None:
-    """On a GPU the fastest way is looked for anew in every process, and some ways add up in any order."""
+    """On a GPU each process looks for the fastest way anew, and some ways add up in any order."""
     torch.backends.cudnn.benchmark = not wanted
     torch.use_deterministic_algorithms(wanted)
     if wanted:
@@ -171,7 +182,7 @@ def _be_deterministic(wanted: bool) -> None:
 
 
 def _refuse_to_archive_weights(opt: Options) -> None:
-    """A new run moves an older one of its name away: not while it holds the weights to begin with."""
+    """A new run archives an older one of its name, which must not hold the weights that it begins with."""
     root = Path(opt["path"]["experiments_root"])
     for key, value in opt["path"].items():
         if key.startswith("pretrain_network") and value and root.resolve() in Path(value).resolve().parents:
@@ -188,7 +199,7 @@ def _make_folders(opt: Options, option_file: str, *, resuming: bool) -> None:
             mkdir_and_rename(str(Path(opt["root_path"], "tb_logger", opt["name"])))
     root = Path(opt["path"]["experiments_root"])
     for folder in ("experiments_root", "models", "training_states", "visualization"):
-        # resuming under another name starts without
+        # a run that resumes under another name has none yet
         Path(opt["path"][folder]).mkdir(parents=True, exist_ok=True)
-    if Path(option_file).resolve().parent != root.resolve():  # resuming with the copy made last time
+    if Path(option_file).resolve().parent != root.resolve():  # else it is the copy made last time
         copy_opt_file(option_file, str(root))

@@ -1,4 +1,4 @@
-"""Everything that can be known to fail is found here, before a folder is made or renamed."""
+"""Find everything that can be known to fail, before a folder is made or renamed."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -21,55 +21,72 @@ from ..runtime.distributed import from_first_rank, gathered, is_first_here, star
 from ..runtime.errors import UserError
 from ..weights.files import check_fits, read_weights
 
-MOST_PICTURES = 10**8  # of an epoch, whose order is drawn in memory
+MOST_PICTURES_PER_EPOCH = 10**8  # their order is drawn in memory
 
 
 def prepare(arguments: Namespace, *, is_train: bool) -> Options:
-    """Options ready to run: read, checked against code, disk and device, completed, ranks started, seeds set.
+    """Read and check the options, start the ranks, set the seeds.
 
-    arguments: opt, force_yml, launcher, auto_resume, debug, as `basicsr train` and `basicsr test` take them.
-    Raises UserError with one line per problem.
+    The checks go from what costs nothing to what takes time: the option file against the code, the device and
+    the weights, every picture of the datasets.
+
+    Args:
+        arguments: opt, force_yml, launcher, auto_resume and debug, as `basicsr train` and `basicsr test` have
+            them.
+        is_train: Whether to train; else to test.
+
+    Returns:
+        Complete options.
+
+    Raises:
+        UserError: One line for each problem.
     """
-    told = arguments.opt, arguments.force_yml
-    options = read_options(*told)
-    option_file.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
-    options = with_whole_numbers(options)
-    options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)
-    options = _translated(options)
-    if not is_train:
-        # the training data plays no part in a test, so a training file serves for testing too
-        options["datasets"] = {k: v for k, v in options["datasets"].items() if v["phase"] != "train"}
-        if not options["datasets"]:
-            text = "nothing to test on; add a block test_1 or val"
-            report([Problem(("datasets",), text)], *told)
+    source = arguments.opt, arguments.force_yml  # for messages
+    options = _checked_options(arguments, is_train=is_train)
     problems = [*_device_problems(options, arguments.launcher), *_weight_problems(options)]
-
     options["dist"] = arguments.launcher != "none"
     if options["dist"]:
-        report(problems, *told)
+        report(problems, *source)
         port = (options.get("dist_params") or {}).get("port")
         start(arguments.launcher, port, on_gpu=options["num_gpu"] != 0)
     options["rank"], options["world_size"] = get_dist_info()
-    options["manual_seed"] = from_first_rank(options["manual_seed"])  # where each has drawn its own
+    options["manual_seed"] = from_first_rank(options["manual_seed"])  # each rank may have drawn its own
     counts: dict[str, int | None] = {}
-    if is_first_here():  # once on each machine: every picture is looked at, and two would fetch to one file
+    if is_first_here():  # once per machine: it looks at every picture, and two would download to one file
         for phase, data in options["datasets"].items():
             try:
                 counts[phase] = check_dataset(f"datasets:{phase}", data)
             except UserError as error:
                 problems += map(_as_problem, str(error).splitlines())
-        report(problems, *told)
+        report(problems, *source)
         if is_train:
-            report(_fetch_losses(options["train"]), *told)
+            report(_loss_problems(options["train"]), *source)
     counts = gathered(counts)[0]
     if is_train and counts["train"] is not None:
-        report(_batch_problems(options, counts["train"]), *told)
+        report(_batch_problems(options, counts["train"]), *source)
     set_random_seed(options["manual_seed"] + options["rank"])
     return options
 
 
+def _checked_options(arguments: Namespace, *, is_train: bool) -> Options:
+    """Options that fit the code, complete, in the pipeline's words."""
+    source = arguments.opt, arguments.force_yml
+    options = read_options(*source)
+    option_file.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
+    options = with_whole_numbers(options)
+    options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)
+    options = _translated(options)
+    if not is_train:
+        # a test does not need the training data, so a training file serves for testing too
+        options["datasets"] = {k: v for k, v in options["datasets"].items() if v["phase"] != "train"}
+        if not options["datasets"]:
+            text = "nothing to test on; add a block test_1 or val"
+            report([Problem(("datasets",), text)], *source)
+    return options
+
+
 def _translated(options: Options) -> Options:
-    """The options in the words of the pipeline, whatever words the model has for them."""
+    """The options with the model's own keys translated to the pipeline's."""
     model = registered(MODEL_REGISTRY, options["model_type"])
     if hasattr(model, "translated"):
         options = model.translated(options)
@@ -79,7 +96,7 @@ def _translated(options: Options) -> Options:
 
 
 def _as_problem(line: str) -> Problem:
-    """An error that begins with its key path, as `data.checks` writes it."""
+    """A line of `data.checks`, which begins with its key path, as a Problem."""
     key, _, text = line.partition(": ")
     return Problem(tuple(key.split(":")), text)
 
@@ -96,8 +113,9 @@ def _batch_problems(options: Options, count: int) -> Iterator[Problem]:
             f"{images} images are fewer than one step's {batch}; "
             "lower batch_size_per_gpu or train:accumulate, or raise dataset_enlarge_ratio",
         )
-    if images > MOST_PICTURES:
-        text = f"makes {images:,} images of {count:,}, more than the {MOST_PICTURES:,} that an epoch may have"
+    if images > MOST_PICTURES_PER_EPOCH:
+        most = f"{MOST_PICTURES_PER_EPOCH:,}"
+        text = f"makes {images:,} images of {count:,}, more than the {most} that an epoch may have"
         yield Problem((*keys, "dataset_enlarge_ratio"), f"{text}; lower it")
 
 
@@ -111,8 +129,8 @@ def _device_problems(options: Options, launcher: str) -> Iterator[Problem]:
         yield Problem(("num_gpu",), f"{wanted}, but {found}; use --force_yml num_gpu={there} or num_gpu=auto")
 
 
-def _fetch_losses(train: Options) -> Iterator[Problem]:
-    """Build once the losses that fetch weights: without them a run would fail after its folders are made."""
+def _loss_problems(train: Options) -> Iterator[Problem]:
+    """Build the losses that download weights, else a run could fail after its folders are made."""
     losses = entries(LOSS_REGISTRY)
     for key, block in train.items():
         kind = losses.get(str(block.get("type"))) if key.endswith("_opt") and block else None
@@ -124,9 +142,14 @@ def _fetch_losses(train: Options) -> Iterator[Problem]:
 
 
 def check_weights(options: Options, path: str) -> None:
-    """Raise UserError, naming `path`, where the first weights are missing, damaged or of another network.
+    """Check the weights that a run begins with.
 
-    options: those of the whole file, as `complete` leaves them.
+    Args:
+        options: The whole file's, complete.
+        path: What the message names: the training state that the weights belong to.
+
+    Raises:
+        UserError: Weights are missing, damaged or of another network.
     """
     if problem := next(_weight_problems(options), None):
         raise UserError(f"{path}: {':'.join(problem.keys)}: {problem.text}")
@@ -135,7 +158,7 @@ def check_weights(options: Options, path: str) -> None:
 def _weight_problems(options: Options) -> Iterator[Problem]:
     paths = options["path"]
     for key, value in paths.items():
-        # with auto_resume the newest state counts, wherever the first one has gone
+        # with auto_resume the newest state counts, wherever the named one has gone
         named = key.startswith("pretrain_network") or (key == "resume_state" and not options["auto_resume"])
         if named and value is not None and not Path(value).is_file():
             yield Problem(("path", key), f"no such file: {value}")

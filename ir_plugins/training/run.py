@@ -1,4 +1,4 @@
-"""A training run: from iteration to iteration, with all that a person wants to see or to keep on the way."""
+"""A training run: its iterations, and what is logged, saved and measured on the way."""
 
 import contextlib
 import datetime
@@ -13,7 +13,9 @@ from tqdm import tqdm
 from basicsr.data.prefetch_dataloader import CUDAPrefetcher
 from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 
-from ..data.patch_plan import Stage
+from ..data.patch_plan import PatchStage
+from ..models.interface import TrainableModel
+from ..models.samples import Sample
 from ..options.reading import Options
 from ..reports.training import write_report
 from ..runtime.distributed import from_first_rank, gathered, on_any_rank
@@ -21,19 +23,25 @@ from ..runtime.errors import Stopped, UserError
 from ..runtime.interruption import Interruption
 from ..runtime.machine import versions
 from ..runtime.randomness import random_state, restore_random_state
-from .order import Place, Step, TrainOrder
+from .order import Place, PlannedStep, TrainOrder
 
 
 class Run:
     """What `basicsr train` does once everything is built.
 
-    state: the training state that `model` has been given, None for a new run.
+    Args:
+        opt: Options of the run.
+        model: What is trained.
+        val_loaders: A loader of each validation set.
+        tb_logger: A SummaryWriter; None: no TensorBoard.
+        state: The training state that `model` continues from; None for a new run.
+        interruption: Knows whether a signal has come.
     """
 
     def __init__(
         self,
         opt: Options,
-        model: Any,
+        model: TrainableModel,
         val_loaders: list[Any],
         tb_logger: Any,
         state: dict[str, Any] | None,
@@ -47,38 +55,48 @@ class Run:
             "losses": [],
             "metrics": [],
         }
+        self.samples: dict[str, list[Sample]] = {}  # by dataset, of the last validation
         self.total_iter: int = opt["train"]["total_iter"]
         self.saved: int | None = self.state.get("iter")
         self.logger = get_root_logger()
 
-    def through(self, loader: Iterable[dict[str, Any]], order: TrainOrder) -> None:
-        """Every iteration that is left, and the end of the training.  Raises Stopped after a signal."""
+    def train(self, loader: Iterable[dict[str, Any]], order: TrainOrder) -> None:
+        """Do every iteration that is left, and what comes at the end of a training.
+
+        Args:
+            loader: Gives a batch for each step of `order`.
+            order: The steps that are left.
+
+        Raises:
+            Stopped: After a signal, with everything saved.
+            UserError: The last checkpoint could not be saved, or a data worker was killed.
+        """
         workers = iter(loader)
         try:
-            self._through(self._batches(workers), order)
+            self._train(self._batches(workers), order)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error) or "killed by signal" not in str(error):
                 raise
             raise UserError(
-                "a data worker was killed, most likely for want of memory; lower "
-                "datasets:train:num_worker_per_gpu and go on with --auto_resume"
+                "a data worker was killed, most likely because memory ran out; lower "
+                "datasets:train:num_worker_per_gpu and continue with --auto_resume"
             ) from error
         finally:
-            # at once: they ignore the signal by which an interpreter that exits ends its children
+            # at once: workers ignore the signal by which an exiting interpreter ends its children
             getattr(workers, "_shutdown_workers", lambda: None)()
 
-    def _through(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:
+    def _train(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:
         start_time = time.time()
         if self.iteration >= self.total_iter:
             self.logger.info(
                 f"Already at iteration {self.iteration} of {self.total_iter}; raise train:total_iter to go on"
             )
         if "random" in self.state:
-            # only now: the workers' start draws numbers too
+            # only now: starting the workers draws numbers too
             self._restore_random_states(self.state["random"])
         if self._validates_at(self.iteration) and self._unseen():
             self.validate()  # the state was saved before it
-        # where there is no terminal the log lines are the progress
+        # without a terminal the log lines show the progress
         bar = tqdm(
             total=self.total_iter,
             initial=self.iteration,
@@ -93,12 +111,11 @@ class Run:
             if self.iteration and self.saved != self.iteration:
                 self.save()
             self.logger.info("Save the latest model.")
-            self.model.save(epoch=-1, current_iter=-1)  # BasicSR's sign for net_g_latest.pth alone
-            failure = from_first_rank(getattr(self.model, "failure", None))
+            # -1 is BasicSR's sign for net_g_latest.pth without a state
+            failure = from_first_rank(self.model.save(epoch=-1, current_iter=-1))
             if self.val_loaders and self._unseen():
-                # one that a longer run would not have: the final state does not know of it
-                self.model.chooses_best = False
-                self.validate()
+                # a longer run would not have this validation: the final state does not know of it
+                self.validate(chooses_best=False)
         if not self.val_loaders:  # else the last validation has written it
             self._report()
         self.logger.info(f"Report: {self.opt['path']['experiments_root']}/report.html")
@@ -140,32 +157,45 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint of this iteration."""
-        self.model.run_state = {
+        run_state = {
             "place": list(self.place),
             "seed": self.opt["manual_seed"],
             "history": self.history,
             "random": gathered(random_state()),
         }
-        self.model.save(self.place.epoch, self.iteration)
-        # a model of BasicSR does not tell whether it could; rank 0 is the one that writes
-        self.saved = from_first_rank(getattr(self.model, "last_saved", self.iteration))
+        failure = self.model.save(self.place.epoch, self.iteration, run_state)
+        if from_first_rank(failure) is None:  # rank 0 is the one that writes
+            self.saved = self.iteration
 
-    def validate(self) -> None:
-        """Measure every validation set."""
-        # no need to go on measuring for minutes; several ranks have to agree on it, between two pictures
-        at_once = contextlib.nullcontext() if self.opt["dist"] else self.interruption.at_once()
+    def validate(self, *, chooses_best: bool = True) -> None:
+        """Measure every validation set.
+
+        Args:
+            chooses_best: Whether these weights may become net_g_best.pth.
+        """
+        # one process stops at once; several have to agree on it between two pictures
+        at_once, interrupted = self.interruption.at_once(), None
         if self.opt["dist"]:
-            self.model.interrupted = lambda: self.interruption.received is not None
+            at_once, interrupted = contextlib.nullcontext(), lambda: self.interruption.received is not None
         try:
             with at_once:
                 for loader in self.val_loaders:
-                    self.model.validation(loader, self.iteration, self.tb_logger, self.opt["val"]["save_img"])
-                    row = {"iter": self.iteration, "dataset": loader.dataset.opt["name"]}
-                    self.history["metrics"].append(row | getattr(self.model, "metric_results", {}))
+                    found = self.model.validation(
+                        loader,
+                        self.iteration,
+                        self.tb_logger,
+                        self.opt["val"]["save_img"],
+                        interrupted=interrupted,
+                        chooses_best=chooses_best,
+                    )
+                    self.samples[found.dataset] = found.samples
+                    entry = {"iter": self.iteration, "dataset": found.dataset}
+                    self.history["metrics"].append(entry | found.means)
             self._report()
         except Stopped:
-            # as if it had not begun: whoever resumes begins it anew
-            self.history["metrics"] = [row for row in self.history["metrics"] if row["iter"] < self.iteration]
+            # as if it had not begun: a resumed run begins it anew
+            entries = self.history["metrics"]
+            self.history["metrics"] = [entry for entry in entries if entry["iter"] < self.iteration]
             self.stop()
 
     def stop(self) -> None:
@@ -177,19 +207,19 @@ class Run:
         else:
             text = "and saved; --auto_resume goes on from there"
         number = max(gathered(self.interruption.received or 0))
-        told = f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
+        message = f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
         self._report()
-        self.logger.info(f"{told[0].upper()}{told[1:]}")
-        raise Stopped(number, told)
+        self.logger.info(f"{message[0].upper()}{message[1:]}")
+        raise Stopped(number, message)
 
     def _report(self) -> None:
         if self.opt["rank"] == 0:
-            samples = [one for shown in getattr(self.model, "samples", {}).values() for one in shown]
+            samples = [one for shown in self.samples.values() for one in shown]
             path = Path(self.opt["path"]["experiments_root"], "report.html")
             write_report(path, self.opt, self.history, samples, versions())
 
-    def _announce(self, step: Step, before: Stage | None, order: TrainOrder) -> Stage:
-        """Tell at the first iteration of each stage that a run meets, if there are several."""
+    def _announce(self, step: PlannedStep, before: PatchStage | None, order: TrainOrder) -> PatchStage:
+        """Log the sizes at the first iteration of each stage, if there are several stages."""
         if len(order.plan.stages) > 1 and step.stage != before:
             side, count = step.stage
             self.logger.info(
@@ -198,7 +228,7 @@ class Run:
         return step.stage
 
     def _batches(self, workers: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The batches; by BasicSR's CUDAPrefetcher where it is asked for."""
+        """The batches, through BasicSR's CUDAPrefetcher where the options ask for it."""
         # not BasicSR's CPUPrefetcher, which starts the workers twice
         if self.opt["datasets"]["train"].get("prefetch_mode") != "cuda":
             return workers
@@ -217,5 +247,5 @@ class Run:
         return bool(self.val_loaders) and iteration > 0 and iteration % self.opt["val"]["val_freq"] == 0
 
     def _unseen(self) -> bool:
-        """Whether this iteration's validation is missing in the history."""
-        return self.iteration not in {row["iter"] for row in self.history["metrics"]}
+        """Whether the history has no validation of this iteration."""
+        return self.iteration not in {entry["iter"] for entry in self.history["metrics"]}

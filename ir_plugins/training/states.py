@@ -1,4 +1,4 @@
-"""Which training state a run goes on from."""
+"""Which training state a run continues from."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +15,18 @@ from .preflight import check_weights
 
 
 def find_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
-    """The training state to go on from, None to begin anew; and what there is to say about it.
+    """Find the training state to continue from.
 
-    With `auto_resume` it is the newest that is intact and has its weights, else `path:resume_state`.  The
-    options then name it and its weights.  Raises UserError where there are states but none can be used.
+    With `auto_resume` it is the newest state that is intact and has its weights, else `path:resume_state`.
+
+    Args:
+        opt: Options of the run; they then name the state and its weights.
+
+    Returns:
+        The state, None for a new run, and what is wrong with newer ones.
+
+    Raises:
+        UserError: There are states, but none can be used.
     """
     named = opt["path"]["resume_state"]
     found = numbered_states(opt["path"]["training_states"])[::-1] if opt["auto_resume"] else []
@@ -38,7 +46,7 @@ def find_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _read(path: Path, opt: Options) -> tuple[dict[str, Any], str | None]:
-    """A training state, and what is wrong with it or with the weights that belong to it."""
+    """Read a training state; say what is wrong with it or with its weights, None if nothing is."""
     if not path.is_file():
         return {}, "path:resume_state: no such file"
     if not is_intact(path):
@@ -46,11 +54,11 @@ def _read(path: Path, opt: Options) -> tuple[dict[str, Any], str | None]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         iteration, _, _, _ = (state[key] for key in ("iter", "epoch", "optimizers", "schedulers"))
-    except Exception:  # torch reports what it does not understand as several unrelated exception classes
+    except Exception:  # torch reports damage as several unrelated exception classes
         return {}, "damaged, or not a training state"
     if wrong := [key for key, is_sound in SOUND.items() if key in state and not is_sound(state[key])]:
         return {}, f"not a training state of ours or BasicSR's: {wrong[0]} is not what it should be"
-    # BasicSR's own states do not say which files belong to them
+    # BasicSR's own states do not name their weights
     files = state.get("files") or {f"net_g_{iteration}.pth": None}
     for name, digest in files.items():
         weights = Path(opt["path"]["models"], Path(name).name)
@@ -62,7 +70,7 @@ def _read(path: Path, opt: Options) -> tuple[dict[str, Any], str | None]:
 
 
 def _counts(value: Any, length: int) -> bool:
-    """Whether it is so many whole numbers of at least 0."""
+    """Whether a value is a sequence of so many whole numbers of at least 0."""
     return isinstance(value, list | tuple) and len(value) == length and all(map(_is_count, value))
 
 
@@ -74,7 +82,7 @@ def _are(value: Any, kind: type) -> bool:
     return isinstance(value, list) and all(isinstance(item, kind) for item in value)
 
 
-# what each key of a training state has to be for a run to go on from it
+# a check of each key that a run reads from a training state
 SOUND: dict[str, Callable[[Any], bool]] = {
     "iter": _is_count,
     "epoch": _is_count,

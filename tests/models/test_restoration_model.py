@@ -7,14 +7,12 @@ from ir_plugins.models import RestorationModel
 from ir_plugins.options.reading import complete
 from ir_plugins.runtime.errors import UserError
 
-from basicsr.utils.registry import ARCH_REGISTRY
 
-
-def model(ema_decay, drop_path_rate=0.9, path=None, **optimizer):
+def model(ema_decay, drop_path_rate=0.9, path=None, network=None, **optimizer):
     options = tiny_options()
     options["train"] |= {"ema_decay": ema_decay}
     options["train"]["optim_g"] |= optimizer
-    options["network_g"] |= {"drop_path_rate": drop_path_rate}
+    options["network_g"] = network or options["network_g"] | {"drop_path_rate": drop_path_rate}
     options["path"] = path or {}
     return RestorationModel(complete(options, is_train=True) | {"dist": False, "rank": 0})
 
@@ -121,9 +119,22 @@ def test_pictures_are_padded_to_windows_and_cropped(workplace, window_size, padd
     assert given == [padded] and net.output.shape == (1, 3, 14, 18) and net.lq.shape == (1, 3, 7, 9)
 
 
+@pytest.mark.parametrize("scale, h, w", [(1, 7, 9), (2, 5, 11)])
+def test_a_net_of_basicsr_gets_the_size_that_it_declares(workplace, scale, h, w):
+    net = model(
+        0,
+        network={"type": "RRDBNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 2, "scale": scale}
+        | {"num_block": 1, "num_grow_ch": 2},
+    )
+    net.feed_data({"lq": torch.rand(1, 3, h, w)})
+    net.test()
+    assert net.output.shape == (1, 3, h * scale, w * scale)
+
+
 def test_a_net_of_basicsr_gets_whole_windows(workplace):
-    net, swinir = model(0), {"upscale": 2, "embed_dim": 4, "depths": [2], "num_heads": [2]}
-    net.net_g = ARCH_REGISTRY.get("SwinIR")(window_size=4, img_size=16, upsampler="pixelshuffle", **swinir)
+    swinir = {"upscale": 2, "embed_dim": 4, "depths": [2], "num_heads": [2], "window_size": 4}
+    swinir |= {"type": "SwinIR", "img_size": 16, "upsampler": "pixelshuffle"}
+    net = model(0, network=swinir)
     lq = torch.rand(1, 3, 7, 9)
     net.feed_data({"lq": lq})
     net.test()

@@ -2,9 +2,11 @@
 
 import errno
 import hashlib
+import importlib.util
 import io
 import multiprocessing
 import resource
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tiny import write_pairs
 from ir_plugins.runtime.storage import is_intact
 from ir_plugins.training.loaders import validation_loaders
 
+from basicsr.models import base_model
 from basicsr.utils import get_root_logger
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -38,10 +41,10 @@ def test_a_checkpoint_holds_all_that_the_next_step_needs(ema_decay):
         network=NETWORK | {"norm": True},
     )
     train_on(model, batches(3))
-    model.run_state = {"place": [1, 4], "history": {"losses": []}}
-    model.save(epoch=2, current_iter=3)
+    run_state = {"place": [1, 4], "history": {"losses": []}}
+    assert model.save(epoch=2, current_iter=3, run_state=run_state) is None
     weights, state = load(MODELS / "net_g_3.pth"), load(STATES / "3.state")
-    assert list(weights) == (["params", "params_ema"] if ema_decay else ["params"])
+    assert list(weights) == [*(["params", "params_ema"] if ema_decay else ["params"]), "network"]
     saved = {f"net {name}": value for name, value in weights["params"].items()}
     saved |= {f"ema {name}": value for name, value in weights.get("params_ema", {}).items()}
     for number, one in state["optimizers"][0]["state"].items():
@@ -61,6 +64,57 @@ def test_the_end_saves_weights_alone():
     model = small_model()
     model.save(epoch=-1, current_iter=-1)
     assert names(MODELS) == ["net_g_latest.pth"] and names(STATES) == [] and model.last_saved is None
+
+
+def test_a_checkpoint_names_its_network():
+    network = NETWORK | {"norm": True, "width": 5}
+    model = small_model(network=network)
+    model.save(0, 1)
+    assert load(MODELS / "net_g_1.pth")["network"] == {
+        "network_g": network,
+        "scale": 2,
+        "value_range": [0.0, 1.0],
+    }
+    assert "norm" in model.opt["network_g"]  # the options stay as they are
+
+
+def test_the_scale_is_what_the_network_declares_else_that_of_the_options():
+    edsr = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 2, "num_block": 1, "upscale": 2}
+    for network, scale in ((edsr, 2), (NETWORK, 7)):
+        model = small_model(network=network)
+        model.opt["scale"] = 7
+        model.save_networks("best")
+        found = load(MODELS / "net_g_best.pth")["network"]
+        assert found["network_g"] == network and found["scale"] == scale
+
+
+def test_equal_blocks_give_equal_bytes():
+    """Whatever objects they are made of: pickles tell one string used twice from two equal ones."""
+    model, twin = small_model(network=NETWORK | {"width": 4}), small_model(network=NETWORK | {"width": 4})
+    once = "".join(["Small", "Net"])
+    model.opt["network_g"] = OrderedDict({"type": once, "width": 4, "a": once, "b": (1, 2)})
+    twin.opt["network_g"] = {"type": "SmallNet", "width": 4, "a": "".join(["SmallN", "et"]), "b": [1, 2]}
+    files = []
+    for one in (model, twin):
+        one.save_networks("best")
+        files.append((MODELS / "net_g_best.pth").read_bytes())
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("param_key", ["params", "params_ema"])
+@pytest.mark.parametrize("ema_decay", [0, 0.5])
+def test_basicsrs_own_loader_reads_it(ema_decay, param_key):
+    """As it is published, without our repairs."""
+    specification = importlib.util.spec_from_file_location("published", base_model.__file__)
+    published = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(published)
+    model, other = small_model(ema_decay=ema_decay), small_model(seed=2)
+    train_on(model, batches(1))
+    model.save(0, 1)
+    loader = object.__new__(published.BaseModel)
+    loader.load_network(other.net_g, str(MODELS / "net_g_1.pth"), True, param_key)
+    expected = model.net_g_ema if ema_decay and param_key == "params_ema" else model.net_g
+    assert all(torch.equal(v, expected.state_dict()[n]) for n, v in other.net_g.state_dict().items())
 
 
 def test_a_later_step_does_not_reach_what_was_saved():
@@ -127,8 +181,7 @@ def test_an_older_checkpoint_that_cannot_be_removed_is_told_alone(monkeypatch, m
         unlink(path, *arguments, **keywords)
 
     monkeypatch.setattr(Path, "unlink", refused)
-    model.save(0, 2)
-    assert pairs() == [1, 2] and model.last_saved == 2 and model.failure is None
+    assert model.save(0, 2) is None and pairs() == [1, 2] and model.last_saved == 2
     warnings = [text for text in messages if text.startswith(("WARNING", "ERROR"))]
     assert len(warnings) == 1
     assert warnings[0].startswith("WARNING logger:keep_last: an older checkpoint stays: ")
@@ -144,7 +197,7 @@ def measured(monkeypatch):
     write_pairs(Path("data/val"), [(5, 4)])
     values = {}
     monkeypatch.setattr(
-        "ir_plugins.models.rows.calculate_metric", lambda data, block: values[block["called"]]
+        "ir_plugins.models.results.calculate_metric", lambda data, block: values[block["called"]]
     )
     model = small_model()
     model.opt["datasets"]["val_2"] = model.opt["datasets"]["val"] | {"name": "second"}
@@ -213,10 +266,10 @@ def test_after_a_resume_metrics_may_be_others(measured):
 def test_the_best_holds_the_average_too(measured):
     _, validate = measured
     validate(1, first=20.0)
-    assert list(load(MODELS / "net_g_best.pth")) == ["params"]
+    assert list(load(MODELS / "net_g_best.pth")) == ["params", "network"]
     model = small_model(ema_decay=0.5)
     model.save_networks("best")
-    assert list(load(MODELS / "net_g_best.pth")) == ["params", "params_ema"]
+    assert list(load(MODELS / "net_g_best.pth")) == ["params", "params_ema", "network"]
 
 
 def test_a_test_saves_no_best(measured):
@@ -267,7 +320,10 @@ def test_a_full_disk_costs_one_line_and_one_checkpoint(share, disk, messages):
     before = [(MODELS / "net_g_1.pth").read_bytes(), (STATES / "1.state").read_bytes()]
     train_on(model, batches(1))
     disk.room = int(weights * min(share, 1) + state * max(share - 1, 0))
-    model.save(0, 2)
+    failure = model.save(0, 2)
+    assert failure == (
+        "The checkpoint of iteration 2 could not be saved: No space left on device; earlier ones are intact"
+    )
     assert [text for text in messages if "checkpoint" in text] == [
         "ERROR The checkpoint of iteration 2 could not be saved: No space left on device; "
         "earlier ones are intact, the run goes on"

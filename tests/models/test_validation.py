@@ -84,7 +84,7 @@ def test_it_measures_and_saves_what_basicsr_does(data, ema_decay, blind):
     for path in FOLDER.rglob("*.png"):
         path.unlink()
     del net.metric_results, net.best_metric_results
-    net.validation(loader, 17, board, save_img=True)
+    assert net.validation(loader, 17, board, save_img=True).means == expected
     assert net.metric_results == expected and net.best_metric_results == best  # to the last digit
     assert board.scalars == theirs.scalars and len(board.scalars) == len(expected)
     assert saved() == sorted(pictures)
@@ -116,7 +116,7 @@ def test_a_test_names_pictures_after_itself(data, suffix):
 
 def test_without_metrics_pictures_are_restored_all_the_same(data, messages):
     net, loader = model({})
-    net.validation(loader, 3, None, save_img=True)
+    assert net.validation(loader, 3, None, save_img=True).means == {}
     assert len(saved()) == 5 and not hasattr(net, "metric_results")
     assert not any("Validation" in text for text in messages)
 
@@ -155,9 +155,9 @@ def test_gt_of_the_training_is_not_taken_for_a_picture_s(data):
     train_on(net, batches(1))
     given = []
     net.measured = lambda visuals, measured=net.measured: given.append(set(visuals)) or measured(visuals)
-    net.validation(loader, 1, None)
+    found = net.validation(loader, 1, None)
     assert given == [{"lq", "result"}] * 5
-    assert [sample.gt for sample in net.samples["val"]] == [None] * 3
+    assert [sample.gt for sample in found.samples] == [None] * 3
 
 
 def test_no_picture_is_held_on_to(data):
@@ -172,13 +172,12 @@ def test_a_few_samples_of_each_set_are_kept_in_rgb(data):
     net, _ = model(METRICS, ema_decay=0.5)
     second = net.opt["datasets"]["val"] | {"name": "second"}
     net.opt["datasets"]["val_2"] = second
-    for one in validation_loaders(net.opt):
-        net.validation(one, 5, None, save_img=True)
-    assert {name: [s.name for s in shown] for name, shown in net.samples.items()} == {
-        "val": ["0", "1", "2"],
-        "second": ["0", "1", "2"],
-    }
-    for sample in net.samples["val"]:
+    found = [net.validation(one, 5, None, save_img=True) for one in validation_loaders(net.opt)]
+    assert [(one.dataset, [s.name for s in one.samples]) for one in found] == [
+        ("val", ["0", "1", "2"]),
+        ("second", ["0", "1", "2"]),
+    ]
+    for sample in found[0].samples:
         for picture, file in (
             (sample.lq, data / f"lq/{sample.name}.png"),
             (sample.gt, data / f"gt/{sample.name}.png"),
@@ -191,8 +190,7 @@ def test_a_smaller_set_has_fewer_samples(small):
     write_pairs(small / "data/val", SIZES[:2])
     net, loader = model()
     for _ in range(2):
-        net.validation(loader, 1, None)
-        assert len(net.samples["val"]) == 2
+        assert len(net.validation(loader, 1, None).samples) == 2
 
 
 def sample_of(lq, result, gt=None):
@@ -212,8 +210,7 @@ def sample_of(lq, result, gt=None):
         def __getitem__(self, index):
             return {key: value[0] for key, value in data.items()}
 
-    net.validation(torch.utils.data.DataLoader(One(), batch_size=1), 1, None)
-    return net.samples["set"][0]
+    return net.validation(torch.utils.data.DataLoader(One(), batch_size=1), 1, None).samples[0]
 
 
 @pytest.mark.parametrize("channels, shown", [(1, 1), (3, 3), (6, 3)])
@@ -241,12 +238,12 @@ def test_a_strip_lays_them_side_by_side():
 def test_tensorboard_is_shown_numbers_and_pictures(data):
     net, loader = model(METRICS)
     board = Board()
-    net.validation(loader, 17, board)
+    found = net.validation(loader, 17, board)
     assert board.scalars == [(f"metrics/val/{name}", value, 17) for name, value in net.metric_results.items()]
     assert [(tag, step, layout) for tag, _, step, layout in board.images] == [
         (f"val/{n}", 17, "HWC") for n in range(3)
     ]
-    for sample, (_, picture, _, _) in zip(net.samples["val"], board.images, strict=True):
+    for sample, (_, picture, _, _) in zip(found.samples, board.images, strict=True):
         assert np.array_equal(picture, strip(sample))
 
 
@@ -274,12 +271,12 @@ def refuse(picture, monkeypatch):
 def test_while_training_a_full_disk_costs_the_picture_alone(data, monkeypatch, messages):
     net, loader = model()
     refuse("2_7.png", monkeypatch)
-    net.validation(loader, 7, None, save_img=True)
+    found = net.validation(loader, 7, None, save_img=True)
     assert saved() == [f"{n}/{n}_7.png" for n in (0, 1, 3, 4)]
     warnings = [text for text in messages if text.startswith("WARNING")]
     assert len(warnings) == 1
     assert warnings[0].endswith("2/2_7.png: not saved: No space left on device; training goes on")
-    assert len(net.samples["val"]) == 3 and net.metric_results["psnr"] > 0
+    assert len(found.samples) == 3 and net.metric_results["psnr"] > 0
 
 
 def test_a_test_without_its_pictures_fails(data, monkeypatch):
@@ -315,11 +312,10 @@ def test_pictures_of_16_bits(data, phase):
 
 def test_while_training_nothing_is_timed(data):
     net, loader = model()
-    net.validation(loader, 1, None)
-    assert [(row.seconds, row.peak_bytes, row.fault) for row in net.rows["val"]] == [(None, None, "")] * 5
+    found = net.validation(loader, 1, None).pictures
+    assert [(one.seconds, one.peak_bytes, one.fault) for one in found] == [(None, None, "")] * 5
     net, loader = model(phase="test")
-    net.validation(loader, "tiny", None)
-    assert all(row.seconds > 0 for row in net.rows["val"])
+    assert all(one.seconds > 0 for one in net.validation(loader, "tiny", None).pictures)
 
 
 def spoil(net, *numbers, by=torch.nan):
@@ -370,8 +366,8 @@ def test_while_training_a_metric_that_refuses_a_picture_is_told_and_left_out(dat
 
 def test_a_picture_like_its_gt_does_not_make_the_mean_infinite(data, messages):
     net, loader = model(METRICS)
-    net.validation(loader, 1, None, save_img=True)
-    values = [row.metrics["psnr"] for row in net.rows["val"]]
+    found = net.validation(loader, 1, None, save_img=True)
+    values = [one.metrics["psnr"] for one in found.pictures]
     (data / "gt/2.png").write_bytes((FOLDER / "2/2_1.png").read_bytes())
     messages.clear()
     net.validation(loader, 2, None)
@@ -386,9 +382,9 @@ def test_a_set_without_gt_has_the_measures_that_need_none(data, messages):
     assert set(net.metric_results) == {"blind"}
     net, loader = model({"psnr": METRICS["psnr"]}, blind=True)
     messages.clear()
-    net.validation(loader, 1, None)
-    assert net.metric_results == {} and not messages
-    assert [row.metrics for row in net.rows["val"]] == [{}] * 5
+    found = net.validation(loader, 1, None)
+    assert net.metric_results == found.means == {} and not messages
+    assert [one.metrics for one in found.pictures] == [{}] * 5
 
 
 def test_pictures_of_one_stem_in_two_folders_are_both_saved(data):
@@ -408,6 +404,6 @@ def test_pictures_of_one_stem_in_two_folders_are_both_saved(data):
         net.opt["datasets"]["val"] |= lmdb
         for path in FOLDER.rglob("*.png"):
             path.unlink()
-        net.validation(validation_loaders(net.opt)[0], 3, None, save_img=True)
+        found = net.validation(validation_loaders(net.opt)[0], 3, None, save_img=True)
         assert saved() == expected
-        assert [row.image for row in net.rows["val"]] == ["a/1", "b/1"]
+        assert [one.image for one in found.pictures] == ["a/1", "b/1"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ir_plugins.models.rows import Row
+from ir_plugins.models.results import PictureResult as Row
 from ir_plugins.reports.tables import as_csv, page, remarks, table, write_tables
 
 METRICS = {"psnr": {"type": "calculate_psnr", "crop_border": 3}, "ssim": {"type": "calculate_ssim"}}

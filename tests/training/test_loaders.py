@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import tiny_options
 
-from ir_plugins.data.patch_plan import Stage
+from ir_plugins.data.patch_plan import PatchStage
 from ir_plugins.options.reading import complete
 from ir_plugins.runtime.errors import UserError
 from ir_plugins.training.loaders import train_loader, validation_loaders
@@ -32,7 +32,9 @@ def sizes(loader):
 
 def test_a_batch_is_that_of_the_options():
     loader, order = train_loader(options(), None)
-    assert sizes(loader) == [(2, 14, 14)] * 4 and len(loader) == 4 and order.plan.stages == [Stage(None, 2)]
+    assert (
+        sizes(loader) == [(2, 14, 14)] * 4 and len(loader) == 4 and order.plan.stages == [PatchStage(None, 2)]
+    )
     assert all(batch["lq"].shape == (2, 3, 7, 7) for batch in loader)
 
 
@@ -45,7 +47,7 @@ def test_a_step_takes_as_many_batches_as_are_accumulated():
 def test_one_process_feeds_all_gpus_that_it_drives(num_gpu, dist, times):
     opt = options(num_gpu=num_gpu, dist=dist, data={"num_worker_per_gpu": 1})
     loader, order = train_loader(opt, None)
-    assert order.plan.stages == [Stage(None, 2 * times)] and loader.num_workers == times
+    assert order.plan.stages == [PatchStage(None, 2 * times)] and loader.num_workers == times
 
 
 def test_stages_count_accumulated_batches_too():

@@ -1,5 +1,6 @@
 """The pipeline end to end, as `basicsr train` and `basicsr test` run it."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 from tiny import tiny_options
 
 from ir_plugins.cli import main
+from ir_plugins.models import results
 from ir_plugins.weights.files import read_weights, save_weights
 
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -43,7 +45,7 @@ def test_train_writes_checkpoints_logs_and_pictures(tiny):
         "net_g_latest.pth",
     }
     assert {path.name for path in (root / "training_states").iterdir()} == {"2.state", "4.state"}
-    assert set(checkpoint(4)) == {"params", "params_ema"}
+    assert set(checkpoint(4)) == {"params", "params_ema", "network"}
     assert any(
         (checkpoint(4)["params"][k] != checkpoint(2)["params"][k]).any() for k in checkpoint(2)["params"]
     )
@@ -166,30 +168,32 @@ def test_test_restores_and_measures(tiny, capsys):
     )
 
 
-KILLED = """
-import os, signal, sys
-from ir_plugins.cli import main
-from ir_plugins.models import rows
-measure, seen = rows.calculate_metric, []
-def killing(*args):
-    seen.append(args)
-    if len(seen) == {count}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return measure(*args)
-rows.calculate_metric = killing
-main(["train", "-opt", "tiny.yml"])
-"""
+def train_until_measured(count, measure=results.calculate_metric):
+    """Train, and be killed when so many pictures are measured."""
+    seen = []
+
+    def killing(*arguments):
+        seen.append(arguments)
+        if len(seen) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return measure(*arguments)
+
+    results.calculate_metric = killing
+    os._exit(main(["train", "-opt", "tiny.yml"]))
 
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
     """Three pictures are validated at iterations 2 and 4; the second of either validation is the last."""
-    status = subprocess.run(
-        [sys.executable, "-c", KILLED.format(count=count)], capture_output=True
-    ).returncode
-    assert status == -signal.SIGKILL
+    process = multiprocessing.get_context("fork").Process(target=train_until_measured, args=(count,))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
     iteration = 2 if count == 2 else 4
-    assert set(checkpoint(iteration)) == {"params", "params_ema"} and state(iteration)["iter"] == iteration
+    assert (
+        set(checkpoint(iteration)) == {"params", "params_ema", "network"}
+        and state(iteration)["iter"] == iteration
+    )
     pictures = list(Path("experiments/tiny/visualization").rglob("*.png"))
     assert len(pictures) == count
     assert all(cv2.imread(str(picture)) is not None for picture in pictures)
@@ -202,9 +206,8 @@ def test_spawned_workers_meet_a_repaired_basicsr(tiny):
     Path("sitecustomize.py").write_text("import multiprocessing\nmultiprocessing.set_start_method('spawn')\n")
     overrides = ["--force_yml", "train:total_iter=1", "datasets:train:num_worker_per_gpu=1"]
     command = [sys.executable, "-m", "ir_plugins", "train", "-opt", "tiny.yml", *overrides]
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(tiny.parent)}, capture_output=True, text=True
-    )
+    path = os.pathsep.join([str(tiny.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert Path("experiments/tiny/models/net_g_latest.pth").exists()
 

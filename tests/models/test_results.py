@@ -5,15 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from ir_plugins.models.rows import (
-    Row,
+from ir_plugins.models.results import (
+    PictureResult,
     compares,
+    first_fault,
     mean,
     means,
+    measure,
     not_finite,
     picture_name,
-    take_metrics,
-    told_faults,
 )
 
 from basicsr.metrics import calculate_psnr
@@ -24,7 +24,7 @@ PSNR = {"type": "calculate_psnr", "crop_border": 1}
 
 
 def row(image="a", fault="", **metrics):
-    return Row("set", "", image, 5, 7, metrics, fault=fault)
+    return PictureResult("set", "", image, 5, 7, metrics, fault=fault)
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_a_mean_is_of_what_is_finite(values, expected):
 
 
 def test_means_are_of_the_pictures_that_a_metric_was_taken_of():
-    rows = [row(psnr=20.0, ssim=0.5), row(psnr=30.0), row()]
-    assert means(rows, ["ssim", "psnr", "never"]) == {"ssim": 0.5, "psnr": 25.0}
+    pictures = [row(psnr=20.0, ssim=0.5), row(psnr=30.0), row()]
+    assert means(pictures, ["ssim", "psnr", "never"]) == {"ssim": 0.5, "psnr": 25.0}
 
 
 def test_what_is_not_finite_is_counted_and_the_first_is_named():
-    rows = [row("a", psnr=1.0), row("b", psnr=INF, ssim=NAN), row("c", psnr=INF), row("d", psnr=NAN)]
-    assert list(not_finite(rows, ["psnr", "ssim", "never"])) == [
+    pictures = [row("a", psnr=1.0), row("b", psnr=INF, ssim=NAN), row("c", psnr=INF), row("d", psnr=NAN)]
+    assert list(not_finite(pictures, ["psnr", "ssim", "never"])) == [
         "set: psnr is infinite on 2 of 4 pictures, the first of them b",
         "set: psnr is not a number on 1 of 4 pictures, the first of them d",
         "set: ssim is not a number on 1 of 1 pictures, the first of them b",
@@ -58,10 +58,10 @@ def test_what_is_not_finite_is_counted_and_the_first_is_named():
 
 
 def test_faults_are_told_in_one_line():
-    assert told_faults([row(), row("b")]) == ""
-    assert told_faults([row(), row("b", "too small")]) == "set: picture b: too small"
-    assert told_faults([row("b", "x"), row("c", "y")]) == "set: picture b: x (1 more picture alike)"
-    assert told_faults([row("b", "x")] * 3).endswith("(2 more pictures alike)")
+    assert first_fault([row(), row("b")]) == ""
+    assert first_fault([row(), row("b", "too small")]) == "set: picture b: too small"
+    assert first_fault([row("b", "x"), row("c", "y")]) == "set: picture b: x (1 more picture alike)"
+    assert first_fault([row("b", "x")] * 3).endswith("(2 more pictures alike)")
 
 
 def test_metrics_are_taken_where_they_can_be(monkeypatch):
@@ -80,11 +80,11 @@ def test_metrics_are_taken_where_they_can_be(monkeypatch):
     }
     assert [compares(block) for block in blocks.values()] == [True, True, False]
     a, b = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3), dtype=np.uint8)
-    values, fault = take_metrics({"img": a, "img2": b}, blocks)
+    values, fault = measure({"img": a, "img2": b}, blocks)
     assert values == {"psnr": calculate_psnr(a, b, 1), "niqe": float(a.mean() * 3)}
     assert fault == "val:metrics:wide: the picture of (9, 7, 3) is smaller"
-    assert take_metrics({"img": a}, blocks) == ({"niqe": values["niqe"]}, "")
-    values, fault = take_metrics({"img": a, "img2": b[:-1]}, {"psnr": PSNR})
+    assert measure({"img": a}, blocks) == ({"niqe": values["niqe"]}, "")
+    values, fault = measure({"img": a, "img2": b[:-1]}, {"psnr": PSNR})
     assert values == {} and fault.startswith("val:metrics:psnr: Image shapes are different")
 
 
@@ -122,6 +122,6 @@ def test_a_picture_is_called_by_its_place_and_never_leads_out(data, opt, name):
 
 def test_whatever_a_metric_raises_is_told_of_its_picture():
     small = np.zeros((24, 28, 3), np.uint8)
-    values, fault = take_metrics({"img": small}, {"m": {"type": "calculate_niqe", "crop_border": 0}})
+    values, fault = measure({"img": small}, {"m": {"type": "calculate_niqe", "crop_border": 0}})
     assert values == {}
     assert fault.startswith("val:metrics:m: ")

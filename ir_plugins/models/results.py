@@ -1,0 +1,154 @@
+"""What a validation finds out about each picture, and how that becomes one number."""
+
+import inspect
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from basicsr.metrics import calculate_metric
+from basicsr.utils.registry import METRIC_REGISTRY
+
+from ..options.problems import reason
+from ..options.registries import registered
+from .samples import Sample
+
+
+class PictureResult(NamedTuple):
+    """What is known of one restored picture.
+
+    Args:
+        dataset: Its dataset's name.
+        group: The part of the dataset that it belongs to; "" where there is one part only.
+        image: Its name.
+        height: Of the result, pixels.
+        width: Of the result, pixels.
+        metrics: Values by the metrics' names, without metrics that could not be measured.
+        seconds: Of the forward pass; None where it was not measured.
+        peak_bytes: Memory of the forward pass; None where it was not measured.
+        fault: What went wrong; "" if nothing did.
+    """
+
+    dataset: str
+    group: str
+    image: str
+    height: int
+    width: int
+    metrics: dict[str, float]
+    seconds: float | None = None
+    peak_bytes: int | None = None
+    fault: str = ""
+
+
+class SetResult(NamedTuple):
+    """What a validation finds on one dataset.
+
+    Args:
+        dataset: Its name.
+        means: A value for each metric that was measured.
+        pictures: Each picture, in the dataset's order; None where the model reports means only.
+        samples: A few pictures to look at.
+    """
+
+    dataset: str
+    means: dict[str, float]
+    pictures: list[PictureResult] | None
+    samples: list[Sample]
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean of the finite values; of all values where none is finite; NaN where there is no value.
+
+    The PSNR of a picture that equals its GT is infinite and would hide all others.
+    """
+    values = list(values)
+    counted = [value for value in values if math.isfinite(value)] or values
+    return sum(counted) / len(counted) if counted else math.nan
+
+
+def means(pictures: Iterable[PictureResult], names: Iterable[str]) -> dict[str, float]:
+    """The mean of each metric.
+
+    Args:
+        pictures: They are summed in this order.
+        names: Metrics; one that was measured on no picture gets no mean.
+    """
+    pictures = list(pictures)
+    values = {name: [one.metrics[name] for one in pictures if name in one.metrics] for name in names}
+    return {name: mean(found) for name, found in values.items() if found}
+
+
+def not_finite(pictures: Iterable[PictureResult], names: Iterable[str]) -> Iterator[str]:
+    """Say on how many pictures of a dataset a metric is infinite or not a number, a line each."""
+    pictures = list(pictures)
+    for name in names:
+        measured = [one for one in pictures if name in one.metrics]
+        for kind, is_kind in (("infinite", math.isinf), ("not a number", math.isnan)):
+            if odd := [one for one in measured if is_kind(one.metrics[name])]:
+                where = f"{len(odd)} of {len(measured)} pictures, the first of them {odd[0].image}"
+                yield f"{odd[0].dataset}: {name} is {kind} on {where}"
+
+
+def measure(
+    pictures: dict[str, np.ndarray], blocks: Mapping[str, dict[str, Any]]
+) -> tuple[dict[str, float], str]:
+    """Measure one picture.
+
+    Args:
+        pictures: `img` and, where there is GT, `img2`; metrics that compare are left out without it.
+        blocks: `val:metrics` of the options.
+
+    Returns:
+        The value of each metric that did not fail, and what went wrong, "" if nothing did.
+    """
+    values, faults = {}, []
+    for name, block in blocks.items():
+        if "img2" not in pictures and compares(block):
+            continue
+        try:
+            arguments = {key: value for key, value in block.items() if key != "better"}
+            values[name] = float(calculate_metric(pictures, arguments))
+        except Exception as error:  # a foreign metric may raise anything
+            faults.append(f"val:metrics:{name}: {reason(error)}")
+    return values, "; ".join(faults)
+
+
+def first_fault(pictures: Iterable[PictureResult]) -> str:
+    """Name the first picture that something went wrong with, and how many more there are; "" if none."""
+    first, *more = [one for one in pictures if one.fault] or [None]
+    if first is None:
+        return ""
+    others = f" ({len(more)} more {'picture' if len(more) == 1 else 'pictures'} alike)" if more else ""
+    return f"{first.dataset}: picture {first.image}: {first.fault}{others}"
+
+
+def compares(block: Mapping[str, Any]) -> bool:
+    """Whether the metric of a block of `val:metrics` needs GT."""
+    metric = registered(METRIC_REGISTRY, block["type"])
+    return "img2" in inspect.signature(metric).parameters
+
+
+def picture_name(data: Mapping[str, Any], opt: Mapping[str, Any]) -> str:
+    """Name a picture by its place below its dataset's folder, without an ending.
+
+    The name never leads out of the folder that it is used in.
+
+    Args:
+        data: A batch of one; it has `name`, or `lq_path`, which is a file or the key of an LMDB.
+        opt: The dataset's block.
+    """
+    if "name" in data:
+        name = data["name"][0]
+    else:
+        path = Path(data["lq_path"][0])
+        roots = [Path(root) for key, root in opt.items() if key.startswith("dataroot") and root]
+        if any(root.suffix == ".lmdb" for root in roots):  # BasicSR removes the type from io_backend
+            name = path.as_posix()
+        else:
+            root = next((root for root in roots if root in path.parents), path.parent)
+            name = path.relative_to(root).with_suffix("").as_posix()
+    parts = [re.sub(r"[\x00-\x1f]", "_", part) for part in re.split(r"[/\\]", name)]
+    return "/".join(part for part in parts if part.strip(". ")) or "picture"
