@@ -15,6 +15,7 @@ import pytest
 from ir_plugins.data.checks import check_dataset
 from ir_plugins.data.preparation import jobs
 from ir_plugins.data.resize import imresize
+from ir_plugins.runtime.locks import alone
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 
@@ -276,7 +277,7 @@ def test_outputs_are_not_mixed(capsys):
     os.makedirs("o/DF2K_HR_sub.lmdb")
     assert "DF2K_HR_sub.lmdb was not made here" in refused(capsys, *arguments, "--lmdb")
     os.rmdir("o/DF2K_HR_sub.lmdb")
-    with prepare_sr.alone(Path("o/DF2K_prepare.jsonl"), ""):
+    with alone(Path("o/DF2K_prepare.jsonl"), ""):
         assert "another process is writing to o" in refused(capsys, *arguments)
     assert tree("o") == before
 

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ..pictures.writing import encoded
+
 GRID = 16  # pixels: two blocks of 8, as colours are stored at half the resolution
 
 
@@ -24,6 +26,6 @@ def compressed(pixels: np.ndarray, quality: int, encoder: str = "opencv") -> np.
         with Image.open(file) as image:
             decoded = np.asarray(image)
         return decoded[..., ::-1] if decoded.ndim == 3 else decoded[..., None]
-    _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = np.asarray(cv2.imdecode(content, cv2.IMREAD_UNCHANGED))
+    content = encoded(pixels, ".jpg", quality=quality)
+    decoded = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED))
     return decoded if decoded.ndim == 3 else decoded[..., None]

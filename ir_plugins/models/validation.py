@@ -6,7 +6,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,11 @@ from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, tensor2img
 
 from ..ops.padding import pad_to_multiple
+from ..pictures.writing import write_picture
 from ..runtime.distributed import as_on_first_rank, gathered, on_any_rank
 from ..runtime.errors import Stopped
 from ..runtime.machine import cost
 from ..runtime.randomness import kept_random_state
-from ..runtime.storage import written_whole
 from .rows import Row, compares, means, not_finite, picture_name, take_metrics, told_faults
 from .samples import Sample, strip
 
@@ -191,8 +190,7 @@ class ValidatingModel(SRModel):
         else:
             path = folder / dataset / f"{name}_{self.opt['val'].get('suffix') or self.opt['name']}.png"
         try:
-            with written_whole(path, durable=False) as file:
-                file.write(cv2.imencode(".png", picture)[1].tobytes())
+            write_picture(path, picture)
         except OSError as error:
             if not self.is_train:
                 raise

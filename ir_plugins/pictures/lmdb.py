@@ -22,9 +22,9 @@ from ..runtime.locks import alone
 from ..runtime.threads import in_threads, usable_cores
 from . import raw
 from .files import Broken, existing_folder, files_in, look_at_bytes, look_at_file, strangers
+from .writing import QUICK_PNG, encoded
 
 CODECS = ("png", "raw")
-PNG_LEVEL = 1
 _RECORDS = b"\1records"  # a table beside the images; the key of an image is printable
 _COMMIT_BYTES = 32 << 20  # what a killed run loses at most
 _FIRST_MAP = 1 << 30  # address space, not disk: data.mdb is only ever as long as what was written
@@ -241,10 +241,7 @@ def _encoded(key: str, data: bytes, known: dict[str, Any], codec: str) -> _Value
         raise Broken("damaged")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise Broken(f"{pixels.dtype} pixels; 8 and 16 bits can be stored")
-    if codec == "raw":
-        value = raw.encode(pixels)
-    else:
-        value = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()
+    value = raw.encode(pixels) if codec == "raw" else encoded(pixels, level=QUICK_PNG)
     shape = (*pixels.shape, 1)[:3]
     record = {"source": source, "codec": codec, "stored": _digest(value), "shape": shape}
     return _Value(key, json.dumps(record).encode(), value)
@@ -256,7 +253,7 @@ def _digest(data: bytes | memoryview) -> str:
 
 def _verify(env: Any, table: Any, sources: dict[str, Path], codec: str, workers: int) -> list[str]:
     """Read every value back and compare it with its record; return the lines of meta_info.txt."""
-    last = PNG_LEVEL if codec == "png" else codec  # BasicSR reads no further than the first dot
+    last = QUICK_PNG if codec == "png" else codec  # BasicSR reads no further than the first dot
 
     def check(key: str) -> tuple[str, str | None]:
         with env.begin(buffers=True) as txn:

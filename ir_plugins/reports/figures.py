@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ..models.samples import Sample
+from ..pictures.writing import encoded
 
 LARGEST = 1_000_000  # pixels of a picture
 BUDGET = 3_000_000  # bytes of all pictures together, before base64 adds a third
@@ -53,12 +54,9 @@ def fit(sample: Sample, pixels: float) -> tuple[Pictures, str]:
 
 def encode(picture: np.ndarray) -> tuple[str, bytes]:
     """("png" or "jpeg", its bytes), whichever is smaller; JPEG at quality 90, colours at full resolution."""
-    jpeg = [cv2.IMWRITE_JPEG_QUALITY, 90]
-    jpeg += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    bgr = np.ascontiguousarray(picture[..., ::-1])
-    files = [(kind, cv2.imencode(f".{kind}", bgr, how)[1]) for kind, how in (("png", []), ("jpeg", jpeg))]
-    kind, file = min(files, key=lambda item: item[1].size)
-    return kind, file.tobytes()
+    bgr = picture[..., ::-1]
+    files = {"png": encoded(bgr), "jpeg": encoded(bgr, ".jpeg", quality=90, full_colour=True)}
+    return min(files.items(), key=lambda item: len(item[1]))
 
 
 def _figure(sample: Sample, budget: float) -> str:

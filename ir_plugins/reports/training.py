@@ -52,7 +52,7 @@ def page(opt: Options, history: dict, samples: Sequence[Sample], versions: Mappi
     last = max((entry["iter"] for entry in [*losses, *metrics]), default=0)
     measured = _measured(metrics, (opt.get("val") or {}).get("metrics") or {})
     curves = "".join(_metric_charts(measured, last) + _loss_charts(losses, last))
-    layout = Template((files("ir_plugins") / "report_page.html").read_text(encoding="utf-8"))
+    layout = Template((files("ir_plugins.reports") / "page.html").read_text(encoding="utf-8"))
     return layout.substitute(
         name=escape(str(opt["name"])),
         progress=_progress(last, (opt.get("train") or {}).get("total_iter")),

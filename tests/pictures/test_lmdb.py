@@ -140,7 +140,7 @@ def block(database):
 # a forkserver child starts with everything imported and without this process's threads
 KILLED = """
 import os, signal
-from ir_plugins.data import lmdb
+from ir_plugins.pictures import lmdb
 lmdb._COMMIT_BYTES = 1 << 15
 calls = 0
 def die_at(function, number):

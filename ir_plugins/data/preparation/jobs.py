@@ -12,7 +12,9 @@ import numpy as np
 
 from ...pictures.files import Broken, files_in, look_at_file
 from ...pictures.lmdb import write_lmdb
+from ...pictures.writing import QUICK_PNG, write_picture
 from ...runtime.errors import UserError, listed
+from ...runtime.storage import written_whole
 from ...runtime.threads import in_threads
 
 
@@ -134,13 +136,13 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
         raise UserError(f"{option}: {len(damaged)} images are damaged: {listed(damaged)}; replace them")
 
 
-def _write(file: Path, pixels: np.ndarray | bytes) -> None:
-    """Write a file, as PNG unless it is bytes already, that is there wholly or not at all."""
-    part = file.with_name(f".{file.name}.part")
-    if not isinstance(pixels, bytes):
-        pixels = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-    part.write_bytes(pixels)
-    os.replace(part, file)
+def _write(file: Path, content: np.ndarray | bytes) -> None:
+    """Write pixels as a PNG, or bytes as they are."""
+    if not isinstance(content, bytes):
+        write_picture(file, content, level=QUICK_PNG)
+        return
+    with written_whole(file, durable=False) as whole:
+        whole.write(content)
 
 
 def verify(jobs: Iterable[Job], workers: int | None) -> None:

@@ -1,7 +1,8 @@
 """Prepare a set from beginning to end: look at everything, write, verify, count."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...pictures.files import existing_folder, files_in
@@ -14,6 +15,30 @@ from .presets import PRESETS, Part, Preset
 from .sources import Source
 
 JOURNAL = ".prepared.jsonl"  # hidden: the output may itself be what a dataset reads
+
+
+def exit_status(program: str, work: Callable[[], object]) -> int:
+    """Do the work of a script; print what ends it early.
+
+    Args:
+        program: the script's name, with which its messages begin.
+        work: called without arguments.
+
+    Returns:
+        The exit status: 0 on success, 2 for the user's mistakes, 130 for Ctrl-C.
+    """
+    try:
+        work()
+        return 0
+    except UserError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{program}: error: {error}; mend that, and the same command goes on", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; the same command goes on", file=sys.stderr)
+        return 130
 
 
 def prepare(
