@@ -16,7 +16,7 @@ from basicsr.utils.options import dict2str
 
 from ..models.rows import told_faults
 from ..options.reading import Options
-from ..reports.tables import remarks, table, write_tables
+from ..reports.tables import remarks, summary, write_tables
 from ..runtime.distributed import ending_together, wait_for_all
 from ..runtime.errors import UserError
 from ..runtime.machine import MEANING, device_name, versions
@@ -111,7 +111,7 @@ def _tell(opt: Options, model: Any) -> None:
         logger.info(f"{opt['model_type']} tells means alone; RestorationModel also writes metrics.csv")
         return
     rows, metrics = [row for rows in model.rows.values() for row in rows], opt["val"].get("metrics") or {}
-    logger.info("\n".join([f"Results of {opt['name']}:", table(rows, metrics), *remarks(rows, metrics)]))
+    logger.info("\n".join([f"Results of {opt['name']}:", summary(rows, metrics), *remarks(rows, metrics)]))
     logger.info(f"Tables: {folder}/metrics.csv, {folder}/metrics.md")
     if faults := [text for found in model.rows.values() if (text := told_faults(found))]:
         raise UserError("\n".join(faults))

@@ -30,7 +30,7 @@ def write_tables(
     """
     for file, text in (
         ("metrics.csv", as_csv(rows, metrics)),
-        ("metrics.md", page(name, rows, metrics, how)),
+        ("metrics.md", as_markdown(name, rows, metrics, how)),
     ):
         with written_whole(Path(folder, file)) as out:
             out.write(text.encode("utf-8", errors="replace"))  # a file's name may hold what is no text
@@ -52,7 +52,7 @@ def as_csv(rows: Iterable[Row], metrics: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def page(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mapping[str, str]) -> str:
+def as_markdown(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mapping[str, str]) -> str:
     """metrics.md; see `write_tables` for the arguments."""
     blocks = {
         key: yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=1000)
@@ -69,7 +69,7 @@ def page(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mappin
     }
     parts = [
         f"# {_line(name)}",
-        table(rows, metrics),
+        summary(rows, metrics),
         _items(remarks(rows, metrics)),
         "## How it was measured",
         _items(f"{key}: {text}" for key, text in told.items()),
@@ -77,7 +77,7 @@ def page(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mappin
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(rows: Iterable[Row], metrics: Iterable[str]) -> str:
+def summary(rows: Iterable[Row], metrics: Iterable[str]) -> str:
     """A line for each dataset, below those of its groups where it has several, as Markdown.
 
     Means of the metrics, the median of the seconds, the largest peak of memory.
