@@ -12,10 +12,12 @@ GRID = 16  # pixels: two blocks of 8, as colours are stored at half the resoluti
 
 
 def compressed(pixels: np.ndarray, quality: int, encoder: str = "opencv") -> np.ndarray:
-    """What JPEG makes of a picture: (H, W, 3), BGR, or (H, W, 1), uint8 -> the same.
+    """What JPEG makes of a picture, of the same shape; colours have half the resolution.
 
-    quality: of the IJG's libjpeg, 1 to 100; colours at half the resolution.  encoder: "opencv" or "libjpeg",
-    which is Pillow's.
+    Args:
+        pixels: (H, W, 3), BGR, or (H, W, 1), uint8.
+        quality: as the IJG's libjpeg counts it, 1 to 100.
+        encoder: "opencv" or "libjpeg", which is Pillow's.
     """
     if encoder == "libjpeg":
         file = io.BytesIO()

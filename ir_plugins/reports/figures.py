@@ -11,15 +11,13 @@ import numpy as np
 from ..models.samples import Sample
 from ..pictures.writing import encoded
 
-LARGEST = 1_000_000  # pixels of a picture
+MOST_PIXELS = 1_000_000  # pixels of a picture
 BUDGET = 3_000_000  # bytes of all pictures together, before base64 adds a third
-SMALLEST = 64 * 64  # pixels that are shown at any cost
+LEAST_PIXELS = 64 * 64  # pixels that are shown at any cost
 NARROW = 640  # px up to which two figures fit side by side
 TIMES = "\N{MULTIPLICATION SIGN}"
 KINDS = {"lq": "LQ", "result": "Result", "gt": "GT"}
 PAIRS = (("lq", "result"), ("result", "gt"), ("lq", "gt"))
-
-Pictures = dict[str, np.ndarray]
 
 
 class Figure(NamedTuple):
@@ -53,7 +51,7 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
     return [_figure(sample, BUDGET / len(samples)) for sample in samples]
 
 
-def fit(sample: Sample, pixels: float) -> tuple[Pictures, str]:
+def fit(sample: Sample, pixels: float) -> tuple[dict[str, np.ndarray], str]:
     """The pictures of a sample, made small enough.
 
     They are cut alike around the centre where the larger ones are whole multiples of LQ, else scaled.
@@ -73,7 +71,7 @@ def fit(sample: Sample, pixels: float) -> tuple[Pictures, str]:
     keep = math.sqrt(pixels / math.prod(result))
     height, width = max(1, int(h * keep)), max(1, int(w * keep))
     top, left = (h - height) // 2, (w - width) // 2
-    cut: Pictures = {}
+    cut: dict[str, np.ndarray] = {}
     for kind, picture in pictures.items():
         times = picture.shape[0] // h
         if picture.shape[:2] != (h * times, w * times):
@@ -100,14 +98,14 @@ def encode(picture: np.ndarray) -> tuple[str, bytes]:
 
 
 def _figure(sample: Sample, budget: float) -> Figure:
-    pixels = min(LARGEST, math.prod(sample.result.shape[:2]))
+    pixels = min(MOST_PIXELS, math.prod(sample.result.shape[:2]))
     while True:
         pictures, done = fit(sample, pixels)
         files = {kind: encode(picture) for kind, picture in pictures.items()}
         size = sum(len(file) for _, file in files.values())
-        if size <= budget or pixels <= SMALLEST:
+        if size <= budget or pixels <= LEAST_PIXELS:
             break
-        pixels = max(SMALLEST, 0.9 * pixels * budget / size)
+        pixels = max(LEAST_PIXELS, 0.9 * pixels * budget / size)
 
     h, w = pictures["result"].shape[:2]
     notes = [sample.dataset, done or f"{_size(sample.result)} pixels"]

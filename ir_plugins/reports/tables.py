@@ -1,4 +1,4 @@
-"""metrics.csv and metrics.md of a test: every picture's figures, and what they come to."""
+"""metrics.csv and metrics.md of a test: the results of every picture, and their means."""
 
 import csv
 import io
@@ -23,10 +23,17 @@ MB = 1e6
 def write_tables(
     folder: str | Path, name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mapping[str, str]
 ) -> None:
-    """Write metrics.csv and metrics.md, each whole or not at all.  Raises OSError.
+    """Write metrics.csv and metrics.md, each whole or not at all.
 
-    name: the run's.  rows: of one dataset after the other.  metrics: their blocks by name.  how: what else
-    there is to say about the way of measuring, by keyword.
+    Args:
+        folder: where to write.
+        name: of the run.
+        rows: one dataset after the other.
+        metrics: their blocks, by name.
+        how: more about the way of measuring, by keyword.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     for file, text in (
         ("metrics.csv", as_csv(rows, metrics)),
@@ -37,10 +44,14 @@ def write_tables(
 
 
 def as_csv(rows: Iterable[Row], metrics: Iterable[str]) -> str:
-    """A line for each picture.  Metrics have all their digits; what is not known is empty.
+    """metrics.csv: a line for each picture.  Metrics have all their digits; unknown values are empty.
 
     Columns: dataset, group, image; height, width of the result in pixels; the metrics; seconds of the forward
     pass; peak_mb, its memory in 10^6 bytes (see `machine.MEANING`).
+
+    Args:
+        rows: of the pictures.
+        metrics: their names.
     """
     names, text = list(metrics), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -53,14 +64,14 @@ def as_csv(rows: Iterable[Row], metrics: Iterable[str]) -> str:
 
 
 def as_markdown(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mapping[str, str]) -> str:
-    """metrics.md; see `write_tables` for the arguments."""
+    """metrics.md; `write_tables` explains the arguments."""
     blocks = {
         key: yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=1000)
         for key, block in metrics.items()
     }
     first = rows[0] if rows else None
     warm_up = f" ({first.dataset}, {first.image}: {first.seconds:.3g} s)" if first and first.seconds else ""
-    told = {
+    notes = {
         **how,
         **blocks,
         "means": "over pictures, of the values that are finite",
@@ -72,15 +83,19 @@ def as_markdown(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how:
         summary(rows, metrics),
         _items(remarks(rows, metrics)),
         "## How it was measured",
-        _items(f"{key}: {text}" for key, text in told.items()),
+        _items(f"{key}: {text}" for key, text in notes.items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def summary(rows: Iterable[Row], metrics: Iterable[str]) -> str:
-    """A line for each dataset, below those of its groups where it has several, as Markdown.
+    """A Markdown table: a line for each dataset, and above it one for each of its groups if it has several.
 
-    Means of the metrics, the median of the seconds, the largest peak of memory.
+    A line has the means of the metrics, the median of the seconds and the largest peak of memory.
+
+    Args:
+        rows: of the pictures, one dataset after the other.
+        metrics: their names.
     """
     names = list(metrics)
     lines = [["dataset", "images", *names, "median s", "peak MB"]]
@@ -101,7 +116,12 @@ def summary(rows: Iterable[Row], metrics: Iterable[str]) -> str:
 
 
 def remarks(rows: Iterable[Row], metrics: Iterable[str]) -> Iterator[str]:
-    """What a reader of the table must know about single pictures."""
+    """What a reader of the table must know about single pictures.
+
+    Args:
+        rows: of the pictures, one dataset after the other.
+        metrics: their names.
+    """
     names = list(metrics)
     for _, found in _by_dataset(rows):
         for name in names:

@@ -1,4 +1,4 @@
-"""Make pictures out of files, in threads; a journal lets a killed run go on, and a look verifies them."""
+"""Make pictures out of files, in threads; a journal lets a killed run continue, and each file is verified."""
 
 import hashlib
 import json
@@ -19,7 +19,13 @@ from ...runtime.threads import in_threads
 
 
 class Output(NamedTuple):
-    """A file to be made and its size in pixels; a height of 0 says that it is a text."""
+    """A file to be made.
+
+    Args:
+        file: its path.
+        height: in pixels; 0 for a text.
+        width: in pixels.
+    """
 
     file: Path
     height: int
@@ -27,10 +33,15 @@ class Output(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Files that go together and what becomes of them; the journal knows a job by its name.
+    """Files that go together and what is made of them.
 
-    make: takes what the sources hold and gives pixels (H, W[, C]) or the bytes of the file for each output,
-    in their order; raises Broken before it gives the first.  None: the sources are the outputs, in place.
+    Args:
+        name: the journal's name for the job.
+        sources: the files.
+        outputs: what is made.
+        make: gets the sources' bytes and yields, for each output in order, pixels (H, W) or (H, W, C), or the
+            bytes of the file; it raises Broken before it yields anything.  None: the sources already are the
+            outputs.
     """
 
     name: str
@@ -40,7 +51,11 @@ class Job(NamedTuple):
 
 
 class Journal:
-    """What earlier runs have finished, one JSON object a line: settings, then jobs and LMDBs by content."""
+    """What earlier runs have finished, one JSON object a line: settings, then jobs and LMDBs by content.
+
+    Args:
+        path: the file; it may be missing.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -63,7 +78,17 @@ class Journal:
 
 
 def decoded(content: bytes, height: int, width: int, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """The pixels (H, W[, C]) of an image file of at least this size; raises Broken on any other."""
+    """The pixels of an image file, (H, W) or (H, W, C).
+
+    Args:
+        content: the bytes of the file.
+        height: the least height, in pixels.
+        width: the least width, in pixels.
+        flag: OpenCV's, how to decode.
+
+    Raises:
+        Broken: it is no image of at least this size.
+    """
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     if pixels is None or pixels.shape[0] < height or pixels.shape[1] < width:
         raise Broken("damaged")
@@ -73,7 +98,14 @@ def decoded(content: bytes, height: int, width: int, flag: int = cv2.IMREAD_COLO
 def refuse_foreign(
     settings: dict[str, Any], journal: Journal, jobs: Iterable[Job], folders: Iterable[Path]
 ) -> None:
-    """Raise UserError where the folders hold what these jobs and settings do not make."""
+    """Raise UserError if the folders hold anything that these jobs and settings do not make.
+
+    Args:
+        settings: of this run.
+        journal: of the runs before.
+        jobs: of this run.
+        folders: what the jobs fill.
+    """
     there = [str(folder) for folder in folders if folder.exists() and files_in(folder, recursive=True)]
     if journal.settings is None and there:
         raise UserError(f"--output: {listed(there)} was not made here; delete it or take another --output")
@@ -98,7 +130,14 @@ def refuse_foreign(
 def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: str) -> None:
     """Write every output that is not there yet.
 
-    Raises UserError, beginning with the option that named them, on sources that cannot be decoded.
+    Args:
+        jobs: in the order of their reports.
+        journal: what is finished; it is continued.
+        workers: threads; None for one per usable core.
+        option: the option that named the sources; messages begin with it.
+
+    Raises:
+        UserError: sources cannot be decoded.
     """
 
     def make_one(job: Job) -> str | None:
@@ -172,7 +211,7 @@ def pack(
     for folder in folders:
         database = Path(f"{folder}.lmdb")
         if not database.exists():
-            # said first: a run killed just after the database appears must know it again
+            # noted first: after a run that was killed when the database appeared, the next must recognise it
             key = _key(folder, journal)
             journal.add(databases={key: content})
             journal.databases[key] = content

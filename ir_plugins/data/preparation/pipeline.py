@@ -50,12 +50,23 @@ def prepare(
     lmdb: bool = False,
     codec: str = "png",
 ) -> list[str]:
-    """Make the set PRESETS[name] out of folders and return what to tell about it, line by line.
+    """Make a set.  When interrupted, call it again to continue.
 
-    Nothing is written before every picture has been looked at.  When interrupted, call it again to go on.
-    workers: threads, by default one per usable core.  lmdb: also pack each folder into FOLDER.lmdb.
+    Nothing is written before every picture has been looked at.
 
-    Raises UserError on folders that do not hold the set, or not wholly, and on an output of something else.
+    Args:
+        name: of the set, a key of PRESETS.
+        folders: where it was unpacked.
+        output: where to write.
+        workers: threads; default: one per usable core.
+        lmdb: also pack each folder into FOLDER.lmdb.
+        codec: of the LMDBs, png or raw.
+
+    Returns:
+        What to report, line by line.
+
+    Raises:
+        UserError: the folders do not hold the whole set, or the output holds something else.
     """
     preset = PRESETS[name]
     sources = [Source(existing_folder(folder, "--source")) for folder in folders]
@@ -72,7 +83,7 @@ def prepare(
             raise UserError(f"--output: {link} is there already and is not {target}; move it away")
     _refuse_twins(plan.jobs)
     journal = Journal(output / JOURNAL)
-    # a set that lies in its place is looked at and left alone
+    # a set that is in its place already is only looked at
     if lmdb or plan.links or any(job.make for job in plan.jobs):
         work.refuse_foreign({"preset": name}, journal, plan.jobs, to_fill)
         output.mkdir(parents=True, exist_ok=True)
@@ -113,7 +124,7 @@ def _plan(name: str, preset: Preset, sources: Sequence[Source], output: Path, wo
 
 
 def layouts(parts: Sequence[Part]) -> list[str]:
-    """How the parts of a set may lie below --source, a line each."""
+    """How parts of a set may lie below --source, a line each."""
     return [
         f"    {part.folder}: {text}" if part.folder else f"    {text}"
         for part in parts
@@ -126,9 +137,14 @@ def _fills(job: Job, folder: Path) -> bool:
 
 
 def _settled(job: Job, folders: dict[Path, Path]) -> Job:
-    """The job, with nothing to make if its sources are its outputs; folders: by resolved path.
+    """The job, with nothing to make if its sources are its outputs.
 
-    Raises UserError where a source lies among what is written: its folder would not be of one kind.
+    Args:
+        job: as planned.
+        folders: that are written, by resolved path.
+
+    Raises:
+        UserError: a source lies in a folder that is written, which would then hold two kinds of pictures.
     """
     outputs = [output.file for output in job.outputs]
     pairs = zip(job.sources, outputs, strict=False)
