@@ -155,7 +155,8 @@ prepare_data.main({[preset, "--source", *source, "--output", "out", "--workers",
 
 def test_crops_lie_where_they_are_published(workplace):
     source = write_layout("GoPro", Path("source"), (520, 770))
-    shutil.rmtree("source/test/GOPR0002_11_00")
+    for split in ("train", "test"):
+        shutil.rmtree(f"source/{split}/GOPR0002_11_00")
     assert run("GoPro", "--source", *source) == 0
     name = "GOPR0001_11_00-000001"
     for role, folder in (("input", "blur"), ("target", "sharp")):

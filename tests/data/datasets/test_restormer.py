@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from children import SERVER
 from picture_sets import SIZES, opened, packed, refused, windows, write
 from torch.utils.data import DataLoader
 
@@ -94,7 +95,7 @@ def test_a_list_of_names_is_followed(pairs, tmp_path):
     assert len(Dataset_GaussianDenoising(alone)) == 2
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", SERVER], ids=["fork", "fresh"])
 def test_workers_read_an_lmdb(pairs, start):
     dataset = opened(Dataset_PairedImage, "train", **packed(pairs[0]))
     dataset[0]  # opened here already
