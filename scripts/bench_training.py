@@ -108,7 +108,7 @@ def write_pictures() -> None:
 
 
 def rate_of_training(ours: bool, run: int) -> float:
-    """Iterations per second of a run, told by when each one sets its learning rate."""
+    """Iterations per second of a run, measured when each iteration sets its learning rate."""
     data = {"name": "pairs", "type": "PairedImageDataset", "dataroot_gt": "gt", "dataroot_lq": "lq"}
     data |= {"io_backend": {"type": "disk"}, "gt_size": 48, "use_hflip": True, "use_rot": True}
     data |= {"num_worker_per_gpu": 1, "batch_size_per_gpu": 2, "dataset_enlarge_ratio": 10}

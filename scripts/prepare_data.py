@@ -9,7 +9,8 @@ Where to download the sets and what their folders look like: docs/DATASETS.md.  
 before anything is written, and every file again at the end.  Pictures that stay whole are copied byte for
 byte; crops are PNG.
 
-Killed or interrupted, the same command goes on: a hidden .prepared.jsonl lists what is finished.
+After a kill or Ctrl-C, run the same command again: it continues, since a hidden .prepared.jsonl lists what is
+finished.
 """
 
 import argparse

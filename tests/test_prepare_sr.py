@@ -147,7 +147,7 @@ def test_an_interrupted_run_goes_on(monkeypatch, capsys):
 
     monkeypatch.setattr(jobs, "_write", until(70))  # 24 make 000001, 48 more 0001
     assert run(*arguments, "--output", "o") == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again: it continues" in capsys.readouterr().err
     with open("o/DF2K_prepare.jsonl", "a") as file:
         file.write('{"images": {"0002": "torn')
     written.clear()

@@ -168,5 +168,5 @@ def _refuse(
     mends = ["correct the list"] if listing else ["rename them"]
     if len(roots) > 1 and template is not None:
         mends.append(f"set filename_tmpl (it is {template!r})")
-    told = f" as {listing} wants it" if listing else ""
-    raise UserError(f"pictures do not pair{told}: {'; '.join(faults)}; {' or '.join(mends)}")
+    where = f" as {listing} lists them" if listing else ""
+    raise UserError(f"pictures do not pair{where}: {'; '.join(faults)}; {' or '.join(mends)}")

@@ -19,7 +19,7 @@ def lmdb_environment(folder: str, options: dict[str, Any]) -> Any:
 
     Args:
         folder: its real path.
-        options: of lmdb.open; those of the first call count.
+        options: of lmdb.open; the first call's count.
     """
     process = os.getpid()
     with _locks.setdefault(process, threading.Lock()):

@@ -101,8 +101,8 @@ def write_lmdb(
         # a disk that fills up during a write is an "Input/output error" to LMDB
         free = f"; {shutil.disk_usage(part).free / 1e6:.0f} MB are free there" if part.exists() else ""
         raise UserError(
-            f"{database} cannot be written ({error}{free}); mend that and run the same command again, which "
-            f"goes on from what is in {part}"
+            f"{database} cannot be written ({error}{free}); mend that and run the same command again: "
+            f"it continues with what is in {part}"
         ) from None
     return Written(len(sources), size, kept)
 
@@ -183,7 +183,7 @@ def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int
             records = {key.decode(): json.loads(bytes(record)) for key, record in txn.cursor()}
         begun = {record.get("codec", "png") for record in records.values()}
         if begun - {codec}:
-            raise UserError(f"{part} was begun with --codec {begun.pop()}; go on with that, or delete it")
+            raise UserError(f"{part} was begun with --codec {begun.pop()}; give the same, or delete it")
         stale = [key for key in records if key not in sources]
         _commit(env, lambda txn: [_remove(txn, record_db, key) for key in stale])
 

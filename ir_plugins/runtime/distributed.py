@@ -231,7 +231,7 @@ def _be_as_torchrun(port: int | None) -> None:
             names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
             os.environ["MASTER_ADDR"] = names[0]
         except (OSError, subprocess.CalledProcessError, IndexError) as error:
-            text = f"--launcher slurm: `{' '.join(command)}` does not tell the first machine: {error}"
+            text = f"--launcher slurm: `{' '.join(command)}` does not name the first machine: {error}"
             raise UserError(f"{text}; set MASTER_ADDR") from error
     os.environ.update(ranks)
     os.environ.setdefault("MASTER_PORT", str(port or 29500))

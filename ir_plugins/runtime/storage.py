@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
 
 @contextmanager
 def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO]:
@@ -53,6 +51,8 @@ def save_whole(content: Any, path: str | Path) -> str:
     Raises:
         OSError: the disk is full, or a folder cannot be made.
     """
+    import torch  # here: who only writes other files need not wait for it
+
     with written_whole(path) as file:
         hashing = _Hashing(file)
         try:

@@ -210,7 +210,7 @@ def _places(sources: Sequence[Source], labels: Sequence[str], count: int) -> lis
         files = [file for source in sources for file in source.found(name)]
         if not files:
             raise UserError(
-                f"--source: {name} is missing, which tells the {label} pictures; it comes with the test set"
+                f"--source: {name} is missing: it lists the {label} pictures and comes with the test set"
             )
         try:
             numbers = np.load(files[0], allow_pickle=False).ravel().tolist()

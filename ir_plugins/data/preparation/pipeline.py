@@ -34,10 +34,13 @@ def exit_status(program: str, work: Callable[[], object]) -> int:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{program}: error: {error}; mend that, and the same command goes on", file=sys.stderr)
+        print(
+            f"{program}: error: {error}; mend that and run the same command again: it continues",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; the same command goes on", file=sys.stderr)
+        print(f"{program}: interrupted; run the same command again: it continues", file=sys.stderr)
         return 130
 
 
@@ -98,7 +101,7 @@ def prepare(
             if lmdb:
                 work.pack(plan.jobs, plan.folders, journal, workers, codec)
             for database in work.outdated(plan.jobs, plan.folders, journal):
-                text = "holds other pictures than its folder now; delete it and pack anew"
+                text = "holds other pictures than its folder now; delete it and pack again"
                 plan.notes.append(f"{database} {text}")
     return _report(output, plan)
 

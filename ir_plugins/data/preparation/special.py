@@ -44,8 +44,8 @@ class Blocks:
         paths = tuple(files[0] for files in found)
         shapes = {path: _shape(path) for path in paths}
         if len(set(shapes.values())) > 1:
-            told = " and ".join(f"{path} {shape}" for path, shape in shapes.items())
-            raise UserError(f"--source: {told} do not go together; download both again")
+            found = " and ".join(f"{path} {shape}" for path, shape in shapes.items())
+            raise UserError(f"--source: {found} do not go together; download both again")
         scenes, blocks, h, w, _ = shapes[paths[0]]
         names = [
             f"{scene:04d}_{block:02d}.png" for scene in range(1, scenes + 1) for block in range(1, blocks + 1)

@@ -74,7 +74,7 @@ class Crop(NamedTuple):
 
 
 def prepare_sr(settings: Settings) -> list[str]:
-    """Make a super-resolution set.  When interrupted, call it again to go on.
+    """Make a super-resolution set.  When interrupted, call it again to continue.
 
     Nothing is written before every input has been looked at.  Each picture is trimmed to a multiple of all
     scales, made small as a whole, and only then cut, so an LR crop is just what lies under its HR crop.
