@@ -9,12 +9,12 @@ Testing, uncut, into datasets/Set5/GTmod12, LRbicx2, LRbicx3, LRbicx4:
     python scripts/prepare_sr.py --input Set5/original --name Set5 --whole
 
 Each image is trimmed to a multiple of all scales, made small as a whole, and only then cut, so an LR crop is
-exactly what lies under its HR crop.  Crops are BasicSR's: a grid of --step and a last one flush with the edge; a
-side shorter than --crop_size stays uncut.  Images become 8-bit colour as BasicSR reads them (gray is tripled,
-16 bit reduced); an alpha channel is refused.
+exactly what lies under its HR crop.  Crops are BasicSR's: a grid of --step and a last one flush with the
+edge; a side shorter than --crop_size stays uncut.  Images become 8-bit colour as BasicSR reads them (gray is
+tripled, 16 bit reduced); an alpha channel is refused.
 
-After a kill or Ctrl-C, run the same command again: it continues, since NAME_prepare.jsonl lists finished images
-by their content.
+After a kill or Ctrl-C, run the same command again: it continues, since NAME_prepare.jsonl lists finished
+images by their content.
 """
 
 import argparse
