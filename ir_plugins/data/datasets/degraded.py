@@ -34,7 +34,12 @@ class DegradedDataset(PictureDataset):
 
 
 def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Key and text of what is wrong with a level: a number, or the least and the greatest to draw between."""
+    """Key and text of what is wrong with a level.
+
+    Args:
+        key: of the level.
+        value: a number, or the least and the greatest to draw between.
+    """
     if value is None:
         yield key, f"is missing; write a number, or the least and the greatest: {key}: [5, 50]"
     elif isinstance(value, list) and (

@@ -50,7 +50,12 @@ def raindrop(split: str) -> tuple[Layout, ...]:
 
 
 def dense_haze(split: str, numbers: range) -> tuple[Layout, ...]:
-    """A folder for each split, or one folder for all, split by the pictures' numbers."""
+    """A folder for each split, or one folder for all, split by the pictures' numbers.
+
+    Args:
+        split: train, val or test.
+        numbers: of the split's pictures.
+    """
     return (
         *pairs(f"{split}_dense/", f"{split}/", target="gt"),
         *pairs(f"{split}/"),

@@ -185,7 +185,15 @@ def _write(file: Path, content: np.ndarray | bytes) -> None:
 
 
 def verify(jobs: Iterable[Job], workers: int | None) -> None:
-    """Compare the size of every written picture with the plan.  Raises UserError."""
+    """Compare the size of every written picture with the plan.
+
+    Args:
+        jobs: what was made.
+        workers: threads; None for one per usable core.
+
+    Raises:
+        UserError: a file is missing, damaged or of another size.
+    """
 
     def fault(output: Output) -> str:
         try:
@@ -204,7 +212,18 @@ def verify(jobs: Iterable[Job], workers: int | None) -> None:
 def pack(
     jobs: Iterable[Job], folders: Iterable[Path], journal: Journal, workers: int | None, codec: str = "png"
 ) -> None:
-    """Pack every folder into the LMDB beside it, unless that holds the same images.  Raises UserError."""
+    """Pack every folder into the LMDB beside it, unless that holds the same images.
+
+    Args:
+        jobs: what the folders hold.
+        folders: to be packed.
+        journal: what is finished; it is continued.
+        workers: threads; None for one per usable core.
+        codec: png or raw.
+
+    Raises:
+        UserError: an LMDB holds something else, or cannot be written.
+    """
     content = _content(jobs, journal)
     if codec != "png":
         content = f"{codec} {content}"
@@ -224,7 +243,13 @@ def pack(
 
 
 def outdated(jobs: Iterable[Job], folders: Iterable[Path], journal: Journal) -> list[Path]:
-    """The LMDBs that hold other pictures than their folders do now."""
+    """The LMDBs that hold other pictures than their folders do now.
+
+    Args:
+        jobs: what the folders hold.
+        folders: that may be packed.
+        journal: what is finished.
+    """
     content = _content(jobs, journal)
     packed = {Path(f"{folder}.lmdb"): journal.databases.get(_key(folder, journal)) for folder in folders}
     old = [path for path, known in packed.items() if known and known.split()[-1] != content]
