@@ -10,7 +10,7 @@ setup(
     # PyPI's basicsr 1.4.2 cannot be built on 3.13: its setup.py reads locals() after exec()
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["ir_plugins", "ir_plugins.*"]),
-    package_data={"ir_plugins": ["report_page.html"]},
+    package_data={"ir_plugins.reports": ["*.html"]},
     install_requires=[
         "basicsr>=1.4.2",
         "torch>=2.7",
@@ -24,6 +24,8 @@ setup(
         # not asked for, but brought by basicsr anyway: progress bars, and a look at image headers
         "tqdm",
         "pillow>=10.1",
+        # brought by torch: the page of a training report
+        "jinja2",
         # not ours: the viewer of basicsr's tb-nightly imports pkg_resources, which setuptools 82 removed
         "setuptools<82",
     ],

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import skimage
 import torch
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from ir_plugins.data import PairedDataset
 from ir_plugins.data.resize import imresize
 from ir_plugins.pictures.lmdb import CODECS, write_lmdb
+from ir_plugins.pictures.writing import write_picture
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 
@@ -68,8 +68,8 @@ def write_pictures() -> int:
         for top in range(0, picture.shape[0] - SIDE + 1, STEP):
             for left in range(0, picture.shape[1] - SIDE + 1, STEP):
                 gt = picture[top : top + SIDE, left : left + SIDE]
-                cv2.imwrite(f"gt/{count:04}.png", gt)
-                cv2.imwrite(f"lq/{count:04}.png", imresize(gt, 1 / SCALE))
+                write_picture(f"gt/{count:04}.png", gt)
+                write_picture(f"lq/{count:04}.png", imresize(gt, 1 / SCALE))
                 count += 1
     return count
 

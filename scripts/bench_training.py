@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ir_plugins.cli import main as basicsr
 from ir_plugins.data import Dataset_PairedImage
 from ir_plugins.data.patch_plan import OneStage
+from ir_plugins.pictures.writing import write_picture
 from ir_plugins.training.order import Drawn, TrainOrder
 
 from basicsr.models.base_model import BaseModel
@@ -102,13 +103,12 @@ def write_pictures() -> None:
         for index in range(12):
             coarse = generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)
             picture = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-            cv2.imwrite(
-                f"{folder}/{index:02}.png", picture + generator.integers(0, 5, picture.shape, np.uint8)
-            )
+            noisy = picture + generator.integers(0, 5, picture.shape, np.uint8)
+            write_picture(f"{folder}/{index:02}.png", noisy)
 
 
 def rate_of_training(ours: bool, run: int) -> float:
-    """Iterations per second of a run, told by when each one sets its learning rate."""
+    """Iterations per second of a run, measured when each iteration sets its learning rate."""
     data = {"name": "pairs", "type": "PairedImageDataset", "dataroot_gt": "gt", "dataroot_lq": "lq"}
     data |= {"io_backend": {"type": "disk"}, "gt_size": 48, "use_hflip": True, "use_rot": True}
     data |= {"num_worker_per_gpu": 1, "batch_size_per_gpu": 2, "dataset_enlarge_ratio": 10}

@@ -16,6 +16,7 @@ import skimage
 from PIL import Image, ImageDraw, ImageFont
 
 from ir_plugins.data.resize import imresize
+from ir_plugins.pictures.writing import write_picture
 
 from basicsr.metrics import calculate_psnr, calculate_ssim
 from basicsr.utils import imfrombytes
@@ -53,7 +54,7 @@ def gather_photographs() -> None:
         (DEMO / folder).mkdir(parents=True)
         for name in names:
             file = next(source.glob(f"{name}.*"))
-            cv2.imwrite(str(DEMO / folder / f"{name}.png"), read(file))
+            write_picture(DEMO / folder / f"{name}.png", read(file))
 
 
 def read(file: Path) -> np.ndarray:

@@ -170,13 +170,13 @@ def compare(task: str, count: int) -> None:
     print(f"\n| {count} held-out pictures | PSNR | SSIM | PSNR-Y |\n| --- | --- | --- | --- |")
     for name, way in ways.items():
         results = [way(item["lq"]) for item in tqdm(items, desc=name, unit="image", delay=2, disable=None)]
-        row(name, [as_picture(result) for result in results], items)
+        print_row(name, [as_picture(result) for result in results], items)
     folder = Path("results", task, "visualization", "held_out")
     saved = [np.asarray(read(folder / f"{item['name']}_{task}.png")) for item in items]
-    row("Restormer, small", saved, items)
+    print_row("Restormer, small", saved, items)
 
 
-def row(name: str, results: list[np.ndarray], items: list[dict[str, Any]]) -> None:
+def print_row(name: str, results: list[np.ndarray], items: list[dict[str, Any]]) -> None:
     pairs = [(result, as_picture(item["gt"])) for result, item in zip(results, items, strict=True)]
     means = [
         np.mean([psnr(*pair) for pair in pairs]),

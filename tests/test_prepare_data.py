@@ -1,16 +1,14 @@
 """scripts/prepare_data.py: every preset from a tiny source to its folders, again, killed, and wrong."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import prepare_data
 import pytest
+from children import exit_code
 from layouts import picture, pictures, write_layout
 
 from ir_plugins.data.preparation import jobs
@@ -136,9 +134,9 @@ def test_killed_in_the_middle(workplace, preset):
     assert run(preset, "--source", *source, "--output", "whole") == 0
     code = f"""
 import os, signal, sys
-sys.path[:0] = [{str(SCRIPT.parent)!r}]
+os.chdir({str(workplace)!r})
+sys.path.insert(0, {str(SCRIPT.parent)!r})
 import prepare_data
-from pathlib import Path
 done, replace = [], os.replace
 def dying(part, file):
     done.append(file)
@@ -148,9 +146,7 @@ def dying(part, file):
 os.replace = dying
 prepare_data.main({[preset, "--source", *source, "--output", "out", "--workers", "1"]!r})
 """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert exit_code(code) == -signal.SIGKILL
     left = [path for path in Path("out").rglob("*.part") if path.is_file()]
     assert len(left) == 1 and left[0].name.startswith(".")  # no dataset reads it
     assert run(preset, "--source", *source, "--output", "out") == 0
@@ -159,7 +155,8 @@ prepare_data.main({[preset, "--source", *source, "--output", "out", "--workers",
 
 def test_crops_lie_where_they_are_published(workplace):
     source = write_layout("GoPro", Path("source"), (520, 770))
-    shutil.rmtree("source/test/GOPR0002_11_00")
+    for split in ("train", "test"):
+        shutil.rmtree(f"source/{split}/GOPR0002_11_00")
     assert run("GoPro", "--source", *source) == 0
     name = "GOPR0001_11_00-000001"
     for role, folder in (("input", "blur"), ("target", "sharp")):

@@ -15,6 +15,7 @@ import pytest
 from ir_plugins.data.checks import check_dataset
 from ir_plugins.data.preparation import jobs
 from ir_plugins.data.resize import imresize
+from ir_plugins.runtime.locks import alone
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 
@@ -146,7 +147,7 @@ def test_an_interrupted_run_goes_on(monkeypatch, capsys):
 
     monkeypatch.setattr(jobs, "_write", until(70))  # 24 make 000001, 48 more 0001
     assert run(*arguments, "--output", "o") == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again: it continues" in capsys.readouterr().err
     with open("o/DF2K_prepare.jsonl", "a") as file:
         file.write('{"images": {"0002": "torn')
     written.clear()
@@ -276,7 +277,7 @@ def test_outputs_are_not_mixed(capsys):
     os.makedirs("o/DF2K_HR_sub.lmdb")
     assert "DF2K_HR_sub.lmdb was not made here" in refused(capsys, *arguments, "--lmdb")
     os.rmdir("o/DF2K_HR_sub.lmdb")
-    with prepare_sr.alone(Path("o/DF2K_prepare.jsonl"), ""):
+    with alone(Path("o/DF2K_prepare.jsonl"), ""):
         assert "another process is writing to o" in refused(capsys, *arguments)
     assert tree("o") == before
 

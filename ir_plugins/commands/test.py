@@ -15,7 +15,7 @@ from basicsr.utils.options import dict2str
 from ..models.interface import trainable
 from ..models.results import PictureResult, SetResult, first_fault
 from ..options.reading import Options
-from ..reports.tables import remarks, table, write_tables
+from ..reports.tables import remarks, summary, write_tables
 from ..runtime.distributed import ending_together, wait_for_all
 from ..runtime.errors import UserError
 from ..runtime.machine import MEANING, device_name, versions
@@ -110,7 +110,7 @@ def _finish(opt: Options, results: Sequence[SetResult]) -> None:
         logger.info(f"{opt['model_type']} reports means only; RestorationModel also writes metrics.csv")
         return
     metrics = opt["val"].get("metrics") or {}
-    lines = [f"Results of {opt['name']}:", table(pictures, metrics), *remarks(pictures, metrics)]
+    lines = [f"Results of {opt['name']}:", summary(pictures, metrics), *remarks(pictures, metrics)]
     logger.info("\n".join(lines))
     logger.info(f"Tables: {folder}/metrics.csv, {folder}/metrics.md")
     if faults := [fault for result in results if (fault := first_fault(result.pictures or ()))]:

@@ -1,4 +1,4 @@
-"""Which pictures BasicSR's own datasets pair, and what keeps them from it."""
+"""Which pictures BasicSR's own datasets pair, and why they might not pair."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,15 @@ GT, LQ = "dataroot_gt", "dataroot_lq"
 
 
 def lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
-    """The keys BasicSR will ask each database for, by option; pairs stand at the same place."""
+    """The keys that BasicSR will ask each database for, by option; pairs stand at the same place.
+
+    Args:
+        name: of the dataset's block, for messages.
+        roots: the LMDB of each option.
+
+    Raises:
+        UserError: a database has no keys, or they do not pair.
+    """
     keys = {}
     for option, root in roots.items():
         lines = Path(root, "meta_info.txt").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -27,7 +35,16 @@ def lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
 
 
 def file_names(name: str, roots: dict[str, str], opt: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The files BasicSR will read from each folder, relative to it; pairs stand at the same place."""
+    """The files that BasicSR will read from each folder, relative to it; pairs stand at the same place.
+
+    Args:
+        name: of the dataset's block, for messages.
+        roots: the folder of each option.
+        opt: the block.
+
+    Raises:
+        UserError: files are missing, no images, or do not pair.
+    """
     first, *others = roots
     if meta := opt.get("meta_info_file"):
         there, names = None, _listed_in(f"{name}:meta_info_file", str(meta))

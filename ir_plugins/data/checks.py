@@ -23,19 +23,24 @@ from .datasets.mixed import blocks
 
 
 def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
-    """Raise UserError, naming the option and the path, if BasicSR could not train or test on this dataset.
+    """Check that BasicSR can train or test on a dataset.
 
-    Of folders that are not there each has a line.
+    Every given `dataroot...` is checked: it is there, is what `io_backend` says, and holds whole images.
+    With dataroot_gt and dataroot_lq, or both views of dual pixels: they pair as the dataset pairs them
+    (`filename_tmpl`, `meta_info_file`), GT is `scale` times LQ, files of 16 bits are that and, for training,
+    a patch of `gt_size` fits if the dataset does not pad.  Images are judged by their first and last bytes;
+    odd ones are decoded.
 
-    Returns the number of images, None where this dataset's type lists them in a way of its own.
+    Args:
+        name: where the block is, such as "datasets:train".
+        opt: the block, with `phase` and `scale` filled in.
 
-    name: where the block is, such as "datasets:train"; opt: the block with `phase` and `scale` filled in.
+    Returns:
+        The number of images, None if this type of dataset lists them in its own way.
 
-    Every `dataroot...` that is given is checked: that it is there, of the kind `io_backend` says, and holds
-    whole images.  With dataroot_gt and dataroot_lq, or both views of dual pixels, also that they pair as the
-    dataset pairs them (`filename_tmpl`, `meta_info_file`), that GT is `scale` times LQ, that files of 16 bits
-    are that and, for training, that a patch of `gt_size` fits where the dataset does not pad.  Images are
-    judged by their first and last bytes; odd ones are decoded.
+    Raises:
+        UserError: the dataset cannot be used; the message names the option and the path, with a line for
+            each missing folder.
     """
     backend, kind = _backend(name, opt), registered(DATASET_REGISTRY, opt.get("type"))
     if opt.get("sets"):
@@ -53,7 +58,7 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
         raise UserError("\n".join(faults))
     if opt.get("phase") == "train" and (opt.get("gt_size") or 0) % _scale(opt):
         raise UserError(f"{name}:gt_size: {opt['gt_size']} is no multiple of scale {_scale(opt)}; take one")
-    if hasattr(kind, "rows_of"):
+    if hasattr(kind, "pairings_of"):
         return _check_ours(name, opt, kind, roots, backend)
     # video clips lie in folders of folders, and `meta_info` lists its pairs in another way
     if "num_frame" in opt or opt.get("meta_info") is not None:
@@ -71,22 +76,24 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
 
 
 def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, str], backend: str) -> int:
-    """The same for a dataset class of ours, which pairs its pictures itself."""
+    """Check a dataset of a class of ours, which pairs its pictures itself; return the number of images."""
     try:
-        rows = kind.rows_of(opt)
+        pairings = kind.pairings_of(opt)
     except UserError as error:
         raise UserError(f"{name}:{error}" if re.match(r"\w+: ", str(error)) else f"{name}: {error}") from None
     looks = {}
     for root in kind.roots(opt):
         where, folder = f"{name}:dataroot_{root}", roots[f"dataroot_{root}"]
-        files = list(dict.fromkeys(row.files[root] for row in rows))  # in SPAD several LQ have one GT
+        files = list(
+            dict.fromkeys(pairing.files[root] for pairing in pairings)
+        )  # in SPAD several LQ have one GT
         seen = dict(zip(files, _looks(where, folder, files, backend), strict=True))
         if (bits := kind.bits_of(opt)) > 8:
             _check_bits(where, folder, seen, kind, bits)
-        looks[root] = [seen[row.files[root]] for row in rows]
+        looks[root] = [seen[pairing.files[root]] for pairing in pairings]
     if "gt" not in looks:
-        return len(rows)
-    names = [row.files["gt"] for row in rows]
+        return len(pairings)
+    names = [pairing.files["gt"] for pairing in pairings]
     for root in looks.keys() - {"gt"}:
         _check_sizes(name, opt, names, looks["gt"], looks[root], pads=True)
     if small := [
@@ -94,11 +101,11 @@ def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, s
         for image, look in zip(names, looks["gt"], strict=True)
         if min(look.height, look.width) < _scale(opt)
     ]:
-        count = f"{len(small)} of {len(rows)}"
+        count = f"{len(small)} of {len(pairings)}"
         raise UserError(
             f"{name}:{GT}: {count} images are smaller than scale {_scale(opt)}: {listed(small)}; remove them"
         )
-    return len(rows)
+    return len(pairings)
 
 
 def _backend(name: str, opt: Mapping[str, Any]) -> str:
@@ -159,7 +166,7 @@ def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
 
 def _open(where: str, root: str) -> Any:
     try:
-        # by way of compat, since a dataset of this process may have it open, and opening twice is an error
+        # a dataset of this process may have it open already, and opening it twice is an error
         environment = lmdb_environment(os.path.realpath(root), LMDB_READING)
     except lmdb.Error as error:
         raise UserError(f"{where}: {root} cannot be opened ({error}); make it again") from None

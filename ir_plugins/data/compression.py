@@ -6,14 +6,18 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ..pictures.writing import encoded
+
 GRID = 16  # pixels: two blocks of 8, as colours are stored at half the resolution
 
 
 def compressed(pixels: np.ndarray, quality: int, encoder: str = "opencv") -> np.ndarray:
-    """What JPEG makes of a picture: (H, W, 3), BGR, or (H, W, 1), uint8 -> the same.
+    """What JPEG makes of a picture, of the same shape; colours have half the resolution.
 
-    quality: of the IJG's libjpeg, 1 to 100; colours at half the resolution.  encoder: "opencv" or "libjpeg",
-    which is Pillow's.
+    Args:
+        pixels: (H, W, 3), BGR, or (H, W, 1), uint8.
+        quality: as the IJG's libjpeg counts it, 1 to 100.
+        encoder: "opencv" or "libjpeg", which is Pillow's.
     """
     if encoder == "libjpeg":
         file = io.BytesIO()
@@ -24,6 +28,6 @@ def compressed(pixels: np.ndarray, quality: int, encoder: str = "opencv") -> np.
         with Image.open(file) as image:
             decoded = np.asarray(image)
         return decoded[..., ::-1] if decoded.ndim == 3 else decoded[..., None]
-    _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = np.asarray(cv2.imdecode(content, cv2.IMREAD_UNCHANGED))
+    content = encoded(pixels, ".jpg", quality=quality)
+    decoded = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED))
     return decoded if decoded.ndim == 3 else decoded[..., None]

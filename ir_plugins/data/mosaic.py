@@ -24,17 +24,26 @@ ACROSS = np.array(
 
 
 def mosaic(picture: np.ndarray, pattern: str = "rggb") -> np.ndarray:
-    """What a sensor sees of a picture: (H, W, 3), RGB -> (H, W), of each pixel one colour."""
+    """What a sensor sees of a picture: (H, W), one colour of each pixel.
+
+    Args:
+        picture: (H, W, 3), RGB.
+        pattern: a key of PATTERNS.
+    """
     h, w, _ = picture.shape
     return np.take_along_axis(picture, _colours(h, w, pattern)[..., None], 2)[..., 0]
 
 
 def demosaiced(raw: np.ndarray, pattern: str = "rggb") -> np.ndarray:
-    """The colours behind a mosaic: (H, W), uint8 -> (H, W, 3), RGB, uint8.
+    """An estimate of the colours behind a mosaic: (H, W, 3), RGB, uint8.
 
-    Linear, corrected by the gradient of the colour that is known (Malvar et al. 2004), rounded; MATLAB's
-    `demosaic` interpolates the same way.  Beyond its edges the mosaic is mirrored at the outermost pixel,
-    which keeps the pattern.
+    It interpolates linearly, corrects by the gradient of the known colour (Malvar et al. 2004), and rounds;
+    MATLAB's `demosaic` interpolates the same way.  Outside its edges the mosaic is mirrored at the outermost
+    pixel, which keeps the pattern.
+
+    Args:
+        raw: (H, W), uint8.
+        pattern: a key of PATTERNS.
     """
     h, w = raw.shape
     padded = np.pad(raw.astype(np.float64), 2, mode="reflect")

@@ -1,4 +1,4 @@
-"""Which pictures of several folders or LMDBs belong together: those of one name, whatever it ends in."""
+"""Which pictures of several folders or LMDBs belong together: the ones with the same name, endings aside."""
 
 import re
 from collections import Counter
@@ -9,17 +9,19 @@ from typing import NamedTuple
 from ..pictures.files import IMAGE_SUFFIXES, existing_folder, image_files
 from ..runtime.errors import UserError, listed
 
-MOST = 1000  # names in a message: mismatches are to be seen, not counted
+NAMES_SHOWN = 1000  # in a message: a person wants to see mismatches, not their number
 _ENDING = f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"
 _SHAPE = re.compile(r" \(\d+, ?\d+(?:, ?\d+)?\)(?: \d+)?$")  # BasicSR's "0001.png (480,480,3) 1"
 _COLUMNS = re.compile(rf"(.+?{_ENDING})\s+(.+{_ENDING})", re.IGNORECASE)  # SPAD's "/rain/1.png /gt/1.png"
 
 
-class Row(NamedTuple):
+class Pairing(NamedTuple):
     """Pictures that belong together.
 
-    name: the path of GT below its root, without its ending: "indoor/0001"; LQ's where a list gives several
-    one GT.  files: of each kind ("gt", "lq") the path below its root; where that is an LMDB, the key.
+    Args:
+        name: the path of GT below its root without its ending, "indoor/0001"; the path of LQ if a list gives
+            several LQ the same GT.
+        files: of each kind ("gt", "lq") the path below its root; in an LMDB, the key.
     """
 
     name: str
@@ -28,16 +30,20 @@ class Row(NamedTuple):
 
 def pair(
     roots: Mapping[str, str], *, backend: str, template: str = "{}", listing: str | None = None
-) -> list[Row]:
+) -> list[Pairing]:
     """The pictures of all roots that belong together, in the order of their names.
 
-    roots: the folder or LMDB of each kind; GT is called "gt".  Folders are looked through with all below
-    them; what has no picture's name is passed over.  backend: disk or lmdb.  template: the name of the others
-    where {} is GT's, folder and ending aside.  listing: a file that names the pictures to use: GT's names, as
-    BasicSR's meta_info files, or LQ's and GT's paths in two columns, as SPAD's.
+    Args:
+        roots: the folder or LMDB of each kind; GT is called "gt".  Subfolders are searched too; files whose
+            names are not a picture's are ignored.
+        backend: disk or lmdb.
+        template: the others' name, where {} stands for GT's, without folder and ending.
+        listing: a file that names the pictures to use: GT's names, as BasicSR's meta_info files, or LQ's and
+            GT's paths in two columns, as SPAD's.
 
-    Raises UserError, beginning with the option, where a folder is empty or has a name twice, where a list
-    cannot be followed, and where names do not pair: then with all that are left over.
+    Raises:
+        UserError: a folder is empty or has a name twice, the list cannot be used, or names do not pair; the
+            message begins with the option and names everything without a counterpart.
     """
     chosen = None if listing is None else _listed(listing)
     if chosen is not None and len(chosen[0]) == 2:
@@ -46,25 +52,25 @@ def pair(
     first = "gt" if "gt" in roots else next(iter(roots))
     names = list(found[first]) if chosen is None else [_stem(columns[-1]) for columns in chosen]
     missing: dict[str, set[str]] = {kind: set() for kind in roots}
-    rows = []
+    pairings = []
     for name in names:
         wanted = {kind: name if kind == first else _other(name, template) for kind in roots}
         files = {kind: found[kind].get(other) for kind, other in wanted.items()}
         for kind, file in files.items():
             if file is None:
                 missing[kind].add(wanted[kind])
-        rows.append(Row(name, {kind: file for kind, file in files.items() if file is not None}))
+        pairings.append(Pairing(name, {kind: file for kind, file in files.items() if file is not None}))
     if chosen is None:
         used = {_other(name, template) for name in names}
         for kind in set(roots) - {first}:
             missing[first] |= {f"one for {found[kind][name]}" for name in found[kind] if name not in used}
     if any(missing.values()):
         _refuse(roots, missing, template, listing)
-    return _in_order(rows)
+    return _in_order(pairings)
 
 
 def _names(option: str, root: str, backend: str) -> dict[str, str]:
-    """Of each picture below a root its name and its path or key."""
+    """The path or key of each picture below a root, by its name."""
     if backend == "lmdb":
         meta = Path(root, "meta_info.txt")
         if not meta.is_file():
@@ -85,7 +91,9 @@ def _names(option: str, root: str, backend: str) -> dict[str, str]:
     if not names:
         raise UserError(f"{option}: {root} holds no pictures; name the folder that does")
     if twins:
-        raise UserError(f"{option}: {root} has a name twice: {listed(twins, MOST)}; rename or remove one")
+        raise UserError(
+            f"{option}: {root} has a name twice: {listed(twins, NAMES_SHOWN)}; rename or remove one"
+        )
     return names
 
 
@@ -123,42 +131,42 @@ def _listed(listing: str) -> list[tuple[str, ...]]:
 
 def _in_two_columns(
     roots: Mapping[str, str], columns: list[tuple[str, ...]], backend: str, listing: str
-) -> list[Row]:
+) -> list[Pairing]:
     if set(roots) - {"lq", "gt"}:
         raise UserError("meta_info_file: two columns are LQ and GT, but this dataset has other kinds too")
-    rows = []
+    pairings = []
     shared = {gt for gt, count in Counter(gt for _, gt in columns).items() if count > 1}
     for lq, gt in columns:
         if ".." in Path(lq).parts + Path(gt).parts:
             raise UserError(f"meta_info_file: {lq} {gt} leads out of the folders; write paths below them")
         both = {"lq": lq, "gt": gt} if backend == "disk" else {"lq": _stem(lq), "gt": _stem(gt)}
-        rows.append(Row(_stem(lq if gt in shared else gt), {kind: both[kind] for kind in roots}))
-    if backend == "lmdb":  # of files, a look at each tells
-        wanted = {kind: {row.files[kind] for row in rows} for kind in roots}
+        pairings.append(Pairing(_stem(lq if gt in shared else gt), {kind: both[kind] for kind in roots}))
+    if backend == "lmdb":  # missing files are found when each one is looked at
+        wanted = {kind: {pairing.files[kind] for pairing in pairings} for kind in roots}
         missing = {
             kind: wanted[kind] - _names(f"dataroot_{kind}", root, backend).keys()
             for kind, root in roots.items()
         }
         if any(missing.values()):
             _refuse(roots, missing, None, listing)
-    return _in_order(rows)
+    return _in_order(pairings)
 
 
-def _in_order(rows: list[Row]) -> list[Row]:
-    """By their names; several with one GT, as in SPAD, by the others' names."""
-    return sorted(rows, key=lambda row: (row.name, *row.files.values()))
+def _in_order(pairings: list[Pairing]) -> list[Pairing]:
+    """Sorted by their names; several with the same GT, as in SPAD, by the others' names."""
+    return sorted(pairings, key=lambda pairing: (pairing.name, *pairing.files.values()))
 
 
 def _refuse(
     roots: Mapping[str, str], missing: dict[str, set[str]], template: str | None, listing: str | None
 ) -> None:
     faults = [
-        f"dataroot_{kind} ({roots[kind]}) lacks {len(names)}: {listed(sorted(names), MOST)}"
+        f"dataroot_{kind} ({roots[kind]}) lacks {len(names)}: {listed(sorted(names), NAMES_SHOWN)}"
         for kind, names in missing.items()
         if names
     ]
     mends = ["correct the list"] if listing else ["rename them"]
     if len(roots) > 1 and template is not None:
         mends.append(f"set filename_tmpl (it is {template!r})")
-    told = f" as {listing} wants it" if listing else ""
-    raise UserError(f"pictures do not pair{told}: {'; '.join(faults)}; {' or '.join(mends)}")
+    where = f" as {listing} lists them" if listing else ""
+    raise UserError(f"pictures do not pair{where}: {'; '.join(faults)}; {' or '.join(mends)}")

@@ -23,14 +23,18 @@ def imresize(
 ) -> np.ndarray:
     """Resize as MATLAB's `imresize(image, scale, 'bicubic')`: antialiased when it shrinks, mirrored borders.
 
-    image: (H, W) or (H, W, C), uint8, uint16 or floating point, any range.
-    scale: > 0; the result is (ceil(H * scale), ceil(W * scale)) and keeps the dtype.
-    window: the part of the result that is wanted: only what it is made from is looked at.
-    prepared: what is done to that part of the image first.
-
     Integers are rounded (half up) and saturated after the rows and again after the columns, as MATLAB does; a
     single rounding at the end differs from it by one grey level in many pixels.  Floats are never rounded or
-    clipped.  Raises ValueError on other shapes, dtypes and scales.
+    clipped.
+
+    Args:
+        image: (H, W) or (H, W, C), uint8, uint16 or floating point, any range.
+        scale: > 0; the result is (ceil(H * scale), ceil(W * scale)) and keeps the dtype.
+        window: the part of the result to compute; only the pixels it is made from are read.  Default: all.
+        prepared: what is done to those pixels first.
+
+    Raises:
+        ValueError: image or scale is none of these.
     """
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"image has the shape {image.shape}; (H, W) or (H, W, C) without zeros is needed")
@@ -71,8 +75,11 @@ def _resize_rows(image: np.ndarray, weights: np.ndarray, indices: np.ndarray) ->
 
 
 def _taps(length: int, scale: float, start: int, stop: int) -> tuple[tuple[np.ndarray, np.ndarray], int, int]:
-    """For the output samples from `start` to `stop`: the weights of each and the input samples they belong
-    to, (N, T) twice, counted from the first one used; that one, and the one after the last.
+    """What the output samples from `start` to `stop` are made of.
+
+    Returns:
+        The weights of each and the input samples they belong to, both (N, T), counted from the first sample
+        used; that sample; the one after the last.
     """
     weights, indices = _all_taps(length, scale)
     weights, indices = weights[start:stop], indices[start:stop]

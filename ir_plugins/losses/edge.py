@@ -13,10 +13,13 @@ GAUSSIAN = (0.05, 0.25, 0.4, 0.25, 0.05)  # along one axis (Burt and Adelson 198
 
 
 def laplacian(x: Tensor) -> Tensor:
-    """One level of a Laplacian pyramid, the picture less its coarser self: (B, C, H, W) -> same.
+    """One level of a Laplacian pyramid, the picture less its coarser self, of the same shape.
 
-    Coarser is: blurred, every other pixel taken from the first on, set back between zeros, four times as
-    bright, and blurred again.  Beyond its border a picture goes on as it ends.
+    The coarser picture is blurred, loses every second pixel, gets zeros in their places, is made four times
+    as bright, and blurred again.  Outside a picture its edge pixels repeat.
+
+    Args:
+        x: (B, C, H, W).
     """
     # autocast would blur in half precision, where most of the difference is rounding
     with torch.autocast(x.device.type, enabled=False):
@@ -39,14 +42,25 @@ class EdgeLoss(CharbonnierEps2Loss):
     The mean of √((Δpred - Δtarget)² + eps²), where Δ is what a picture has beyond its coarser self.  MPRNet
     adds 0.05 of it to its Charbonnier loss.
 
-    eps: where the loss turns from square to absolute.  loss_weight: a factor.  reduction: mean or sum over
-    all numbers.  Raises ValueError where eps is not above 0, or reduction is unknown.
+    Args:
+        loss_weight: A factor.
+        reduction: Mean or sum over all numbers.
+        eps: Where the loss turns from square to absolute, above 0.
+
+    Raises:
+        ValueError: eps is not above 0, or reduction is unknown.
     """
 
     def forward(self, pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) twice -> one number.  weight: (B, 1 or C, H, W), of each pixel.
+        """The loss, one number.
 
-        Raises ValueError where shapes differ.
+        Args:
+            pred: (B, C, H, W).
+            target: (B, C, H, W).
+            weight: of each pixel, (B, 1 or C, H, W); default: all alike.
+
+        Raises:
+            ValueError: shapes differ.
         """
         pred, target = full_precision(pred, target)
         # Δ is linear: once, of the difference, instead of once of each

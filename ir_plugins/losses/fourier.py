@@ -8,19 +8,25 @@ from torch import Tensor, nn
 from basicsr.losses.loss_util import reduce_loss
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from .pairs import check_choice, full_precision
+from ..runtime.arguments import check_choice
+from .pairs import full_precision
 
 
 @LOSS_REGISTRY.register()
 class FFTLoss(nn.Module):
     """Mean absolute difference of the pictures' Fourier transforms (MIMO-UNet, DeepRFT).
 
-    That is, of |Re| and |Im| of F(pred) - F(target).  The real transform, with half of the spectrum; the
-    other half mirrors it.  Where `norm` is backward its numbers grow with the picture's sides, as √(H W) for
-    noise: MIMO-UNet adds 0.1 of the loss, DeepRFT 0.01.  Where it is ortho they do not.
+    That is, of |Re| and |Im| of F(pred) - F(target).  The transform is the real one, with half of the
+    spectrum; the other half mirrors it.
 
-    loss_weight: a factor.  reduction: mean or sum over all numbers, (B, C, H, W // 2 + 1) complex ones.
-    Raises ValueError where norm or reduction is unknown.
+    Args:
+        loss_weight: A factor; MIMO-UNet adds 0.1 of this loss, DeepRFT 0.01.
+        reduction: Mean or sum over all numbers, of which (B, C, H, W // 2 + 1) are complex.
+        norm: With backward, numbers grow with the picture's sides, as √(H W) for noise; with ortho, they do
+            not.
+
+    Raises:
+        ValueError: norm or reduction is unknown.
     """
 
     def __init__(
@@ -35,9 +41,14 @@ class FFTLoss(nn.Module):
         self.loss_weight, self.reduction, self.norm = loss_weight, reduction, norm
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """(B, C, H, W) twice -> one number, computed in float32 even of bfloat16, which has no transform.
+        """The loss, one number; in float32 even of bfloat16, which has no transform.
 
-        Raises ValueError where shapes differ.
+        Args:
+            pred: (B, C, H, W).
+            target: (B, C, H, W).
+
+        Raises:
+            ValueError: shapes differ.
         """
         pred, target = full_precision(pred, target)
         # once, of the difference: the transform is linear

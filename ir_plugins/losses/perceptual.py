@@ -7,21 +7,15 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from basicsr.utils.registry import LOSS_REGISTRY
 
+from ..runtime.arguments import check_choice, check_side
 from ..runtime.errors import UserError
 from ..weights.files import read_weights
-from .pairs import check_choice, check_side, full_precision
+from .pairs import full_precision
 
-CONVOLUTIONS = {  # of each of the five blocks, which end in a pooling
-    "vgg11": (1, 1, 2, 2, 2),
-    "vgg13": (2, 2, 2, 2, 2),
-    "vgg16": (2, 2, 3, 3, 3),
-    "vgg19": (2, 2, 4, 4, 4),
-}
-WIDTHS = (64, 128, 256, 512, 512)
+VGGS = ("vgg11", "vgg13", "vgg16", "vgg19")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's R, G and B
 CRITERIA = {"l1": F.l1_loss, "l2": F.mse_loss}
 
@@ -33,16 +27,21 @@ class VGGPerceptualLoss(nn.Module):
     The sum over layers of weight · mean |φ(pred) - φ(target)|, φ the features of ImageNet's classifier.
 
     BasicSR's PerceptualLoss fetches VGG19 whenever it is built, cannot build its criterion l2, and returns a
-    pair, which BasicSR's models expect of `perceptual_opt`; this one returns one number, and stands in any
-    block of RestorationModel.  VGG is frozen, and as deep as the deepest layer only.
+    pair, which BasicSR's models expect of `perceptual_opt`; this one returns one number, and fits any block
+    of RestorationModel.  VGG is torchvision's, frozen, and as deep as the deepest layer only.  On the meta
+    device no weights are read.
 
-    layer_weights: a weight for each layer, {conv5_4: 1.0}; layers are conv1_1 ... conv5_4 (of VGG19).
-    vgg_type: vgg11, vgg13, vgg16 or vgg19, without batch norm.  weights: a file of torchvision's weights; by
-    default torchvision's own, from the cache of torch.hub or fetched into it.  criterion: l1, the mean
-    absolute difference, or l2, the mean square.  loss_weight: a factor.
+    Args:
+        layer_weights: A weight for each layer, {conv5_4: 1.0}; layers are conv1_1 ... conv5_4 (of VGG19).
+        loss_weight: A factor.
+        vgg_type: Which VGG, without batch norm.
+        weights: A file of torchvision's weights; default: torchvision's own, from the cache of torch.hub or
+            fetched into it.
+        criterion: l1, the mean absolute difference, or l2, the mean square.
 
-    On the meta device nothing is read.  Raises ValueError where an argument names what is not there, and
-    UserError, naming the file, where weights cannot be had or are not VGG's.
+    Raises:
+        ValueError: an argument names what is not there.
+        UserError: the weights cannot be read or fetched, or are not VGG's.
     """
 
     fetches_weights = True
@@ -58,9 +57,10 @@ class VGGPerceptualLoss(nn.Module):
         criterion: Literal["l1", "l2"] = "l1",
     ):
         super().__init__()
-        check_choice("vgg_type", vgg_type, CONVOLUTIONS)
+        check_choice("vgg_type", vgg_type, VGGS)
         check_choice("criterion", criterion, CRITERIA)
-        names = layer_names(vgg_type)
+        layers = vgg_features(vgg_type)
+        names = layer_names(layers)
         if not isinstance(layer_weights, dict) or not layer_weights:
             raise ValueError(f"{layer_weights=} must name layers and their weights, as {{conv5_4: 1.0}}")
         for name, weight in layer_weights.items():
@@ -73,22 +73,26 @@ class VGGPerceptualLoss(nn.Module):
         self.least_side = 2 ** names[:deepest].count("pool")  # what the poolings leave a pixel of
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
-        with torch.device("meta"):  # initial weights would cost memory, and draws of the random generator
-            self.features = features(names[: deepest + 1])
+        self.features = layers[: deepest + 1]
         if not self.mean.is_meta:
             state = load_features(vgg_type, weights, self.features)
             self.features.load_state_dict(state, assign=True)
         self.eval().requires_grad_(False)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """(B, 3, H, W) twice, RGB in 0..1 -> one number.  No gradient flows to the target.
+        """The loss, one number; no gradient flows to the target.
 
-        Raises ValueError where shapes differ, are not RGB, or are too small for the poolings.
+        Args:
+            pred: (B, 3, H, W), RGB in 0..1.
+            target: (B, 3, H, W), RGB in 0..1.
+
+        Raises:
+            ValueError: shapes differ, are not RGB, or are too small for the poolings.
         """
         pred, target = full_precision(pred, target)
         if pred.shape[1] != 3:
             raise ValueError(f"VGG sees RGB, not {pred.shape[1]} channels; take another loss")
-        check_side(pred, self.least_side, "raise gt_size, or take layers of earlier blocks")
+        check_side(*pred.shape[-2:], self.least_side, "raise gt_size, or take layers of earlier blocks")
         with torch.no_grad():
             wanted = self._layers(target)
         distances = [
@@ -108,37 +112,57 @@ class VGGPerceptualLoss(nn.Module):
         return found
 
 
-def layer_names(vgg_type: str) -> list[str]:
-    """The layers of torchvision's `features` in order: conv1_1, relu, ..., pool, conv2_1, ..."""
-    names = []
-    for block, count in enumerate(CONVOLUTIONS[vgg_type], start=1):
-        for i in range(1, count + 1):
-            names += [f"conv{block}_{i}", "relu"]
-        names.append("pool")
+def vgg_features(vgg_type: str) -> nn.Sequential:
+    """The layers of torchvision's VGG before its classifier, without memory for weights.
+
+    Their numbers are the keys of torchvision's weights.
+
+    Args:
+        vgg_type: one of VGGS.
+    """
+    from torchvision import models  # costs a second
+
+    with torch.device("meta"):  # initial weights would cost memory, and draws of the random generator
+        layers = getattr(models, vgg_type)(weights=None, init_weights=False).features
+    for layer in layers:
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = False  # the feature is what stands before it
+    return layers
+
+
+def layer_names(layers: nn.Sequential) -> list[str]:
+    """What papers call a VGG's layers, in order: conv1_1, relu, ..., pool, conv2_1, ...
+
+    Args:
+        layers: of `vgg_features`.
+    """
+    names, block, number = [], 1, 0
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            number += 1
+            names.append(f"conv{block}_{number}")
+        elif isinstance(layer, nn.MaxPool2d):
+            names.append("pool")
+            block, number = block + 1, 0
+        else:
+            names.append("relu")
     return names
 
 
-def features(names: list[str]) -> nn.Sequential:
-    """Those layers; their numbers are the keys of torchvision's weights."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for name in names:
-        if name == "pool":
-            layers.append(nn.MaxPool2d(2))
-        elif name == "relu":
-            layers.append(nn.ReLU())  # not in place: what stands before it is the feature
-        else:
-            width = WIDTHS[int(name[4]) - 1]
-            layers.append(nn.Conv2d(channels, width, 3, padding=1))
-            channels = width
-    return nn.Sequential(*layers)
-
-
 def load_features(vgg_type: str, path: str | Path | None, wanted: nn.Module) -> dict[str, Tensor]:
-    """The float32 state dict of `wanted`, out of a file of torchvision's weights of the whole VGG.
+    """The float32 state dict of a VGG's layers.
 
-    path: the file; None for the one in torch.hub's cache, which is fetched where it is not there.
+    Args:
+        vgg_type: one of VGGS.
+        path: a file of torchvision's weights of the whole VGG; None for the one in torch.hub's cache, which
+            is fetched if it is missing.
+        wanted: the layers.
+
+    Raises:
+        UserError: the weights cannot be read or fetched, or are not this VGG's.
     """
+    from torchvision.models import get_model_weights  # costs a second
+
     url = get_model_weights(vgg_type)["IMAGENET1K_V1"].url
     name = Path(url).name
     if path is None:

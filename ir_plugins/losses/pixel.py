@@ -8,13 +8,19 @@ from torch import Tensor, nn
 from basicsr.losses.loss_util import reduce_loss, weight_reduce_loss
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from .pairs import check_choice, check_positive, full_precision
+from ..runtime.arguments import check_choice, check_positive
+from .pairs import full_precision
 
 LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)  # BT.601, studio range, of R, G and B in 0..1
 
 
 def charbonnier(error: Tensor, eps: float) -> Tensor:
-    """√(error² + eps²), of each number: a smooth |error|, whose gradient at 0 is 0."""
+    """√(error² + eps²), of each number: a smooth |error|, whose gradient at 0 is 0.
+
+    Args:
+        error: of any shape.
+        eps: where it turns from square to absolute.
+    """
     return (error.square() + eps**2).sqrt()
 
 
@@ -25,9 +31,13 @@ class CharbonnierEps2Loss(nn.Module):
     BasicSR's CharbonnierLoss adds its eps unsquared, √(d² + eps), and has 1e-12 as default: the eps of 1e-3
     here is its eps of 1e-6.
 
-    eps: where the loss turns from square to absolute.  loss_weight: a factor.  reduction: mean or sum over
-    all numbers.  Raises ValueError where eps is not above 0 (there is no gradient at 0 then), or reduction is
-    unknown.
+    Args:
+        loss_weight: A factor.
+        reduction: Mean or sum over all numbers.
+        eps: Where the loss turns from square to absolute, above 0.
+
+    Raises:
+        ValueError: eps is not above 0 (there would be no gradient at 0), or reduction is unknown.
     """
 
     def __init__(
@@ -39,9 +49,15 @@ class CharbonnierEps2Loss(nn.Module):
         self.loss_weight, self.reduction, self.eps = loss_weight, reduction, eps
 
     def forward(self, pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) twice -> one number.  weight: (B, 1 or C, H, W), of each pixel.
+        """The loss, one number.
 
-        Raises ValueError where shapes differ.
+        Args:
+            pred: (B, C, H, W).
+            target: (B, C, H, W).
+            weight: of each pixel, (B, 1 or C, H, W); default: all alike.
+
+        Raises:
+            ValueError: shapes differ.
         """
         pred, target = full_precision(pred, target)
         loss = charbonnier(pred - target, self.eps)
@@ -54,9 +70,14 @@ class PSNRLoss(nn.Module):
 
     It lies below 0, and at -80 for equal pictures with the default eps.
 
-    to_y: measure on the luma of RGB pictures, BT.601 in studio range, as super-resolution does.  eps: bounds
-    the loss and its gradient.  loss_weight: a factor.  reduction: mean or sum over pictures.  Raises
-    ValueError where eps is not above 0, or reduction is unknown.
+    Args:
+        loss_weight: A factor.
+        reduction: Mean or sum over pictures.
+        to_y: Measure the luma of RGB pictures, BT.601 in studio range, as super-resolution does.
+        eps: Bounds the loss and its gradient, above 0.
+
+    Raises:
+        ValueError: eps is not above 0, or reduction is unknown.
     """
 
     def __init__(
@@ -72,10 +93,15 @@ class PSNRLoss(nn.Module):
         self.loss_weight, self.reduction, self.to_y, self.eps = loss_weight, reduction, to_y, eps
 
     def forward(self, pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) twice, in 0..1 -> one number.  weight: (B, 1 or C, H, W), of each pixel; with to_y,
-        (B, 1, H, W).
+        """The loss, one number.
 
-        Raises ValueError where shapes differ, or to_y meets other than 3 channels.
+        Args:
+            pred: (B, C, H, W), in 0..1.
+            target: (B, C, H, W), in 0..1.
+            weight: of each pixel, (B, 1 or C, H, W), with to_y (B, 1, H, W); default: all alike.
+
+        Raises:
+            ValueError: shapes differ, or to_y meets other than 3 channels.
         """
         pred, target = full_precision(pred, target)
         error = pred - target

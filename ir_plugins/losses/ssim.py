@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from basicsr.losses.loss_util import weight_reduce_loss
 from basicsr.utils.registry import LOSS_REGISTRY
 
-from .pairs import check_side, full_precision
+from ..runtime.arguments import check_side
+from .pairs import full_precision
 
 SIDE, SIGMA = 11, 1.5  # of the gaussian window
 C1, C2 = 0.01**2, 0.03**2
@@ -27,12 +28,14 @@ def gaussian() -> Tensor:
 
 
 def similarity(x: Tensor, y: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
-    """SSIM and its factor of contrast and structure around each pixel: (B, C, H, W) twice -> (B, C, h, w)
-    twice.
+    """SSIM and its factor of contrast and structure around each pixel, both (B, C, h, w).
 
         SSIM = (2 μx μy + C1) / (μx² + μy² + C1) · cs,    cs = (2 cov(x, y) + C2) / (var x + var y + C2)
 
-    Raises ValueError where H or W is below 11.
+    Args:
+        x: (B, C, H, W), H and W at least 11.
+        y: (B, C, H, W).
+        window: along one axis, (11,).
     """
     # a variance is the small difference of two large means: bfloat16, with steps of 1/256 below 1, would
     # leave nothing of one that is compared with C2 = 0.0009
@@ -52,7 +55,10 @@ class SSIMLoss(nn.Module):
     """1 - SSIM, averaged over pixels and channels (Wang et al. 2004, eq. 13).
 
     The window is a gaussian of 11 pixels with sigma 1.5, and lies wholly inside the picture; pictures are in
-    0..1, K1 = 0.01 and K2 = 0.03.  loss_weight: a factor.
+    0..1, K1 = 0.01 and K2 = 0.03.
+
+    Args:
+        loss_weight: A factor.
     """
 
     window: Tensor
@@ -63,13 +69,18 @@ class SSIMLoss(nn.Module):
         self.register_buffer("window", gaussian(), persistent=False)
 
     def forward(self, pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) twice -> one number in 0..2.  weight: (B, 1 or C, H, W), of the pixel in the middle of
-        each window.
+        """The loss, one number in 0..2.
 
-        Raises ValueError where shapes differ, or H or W is below 11.
+        Args:
+            pred: (B, C, H, W), in 0..1.
+            target: (B, C, H, W), in 0..1.
+            weight: of the pixel in the middle of each window, (B, 1 or C, H, W); default: all alike.
+
+        Raises:
+            ValueError: shapes differ, or H or W is below 11.
         """
         pred, target = full_precision(pred, target)
-        check_side(pred, SIDE, "raise gt_size, or take a loss of single pixels")
+        check_side(*pred.shape[-2:], SIDE, "raise gt_size, or take a loss of single pixels")
         ssim, _ = similarity(pred, target, self.window)
         edge = SIDE // 2
         if weight is not None:
@@ -83,13 +94,18 @@ class MSSSIMLoss(nn.Module):
 
         MS-SSIM = SSIM_M^w_M · Π_{j<M} cs_j^w_j
 
-    of means over the picture, as the authors' code has it; between scales each 2x2 pixels become their
-    average, at an odd side the last ones alone.  Each scale's window is SSIM's, 11 pixels.  n pixels become
-    ⌈n / 2⌉, so that M scales take a side of 10 · 2^(M-1) + 1 at least: 161 for the paper's five.  A negative
-    mean (of pictures that are each other's negative, say) counts as 1e-6, without a gradient.
+    of means over the picture, as in the authors' code.  Between scales each 2x2 pixels become their average;
+    at an odd side the last ones are averaged alone, so n pixels become ⌈n / 2⌉.  Each scale's window is
+    SSIM's, 11 pixels, so M scales need a side of at least 10 · 2^(M-1) + 1: 161 for the paper's five.  A
+    negative mean (of a picture and its negative, say) counts as 1e-6, without a gradient.
 
-    weights: of each scale, the finest first; by default the paper's five.  A shorter list means fewer scales.
-    loss_weight: a factor.  Raises ValueError where weights are none, or not above 0.
+    Args:
+        loss_weight: A factor.
+        weights: Of each scale, the finest first; default: the paper's five.  A shorter list means fewer
+            scales.
+
+    Raises:
+        ValueError: there are no weights, or one is not above 0.
     """
 
     window: Tensor
@@ -107,15 +123,19 @@ class MSSSIMLoss(nn.Module):
         self.register_buffer("window", gaussian(), persistent=False)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """(B, C, H, W) twice -> one number in 0..1.
+        """The loss, one number in 0..1.
 
-        Raises ValueError where shapes differ, or H or W is too small for the number of scales.
+        Args:
+            pred: (B, C, H, W), in 0..1.
+            target: (B, C, H, W), in 0..1.
+
+        Raises:
+            ValueError: shapes differ, or H or W is too small for the number of scales.
         """
         pred, target = full_precision(pred, target)
         scales = len(self.weights)
-        check_side(
-            pred, self.least_side, f"raise gt_size, or give fewer than the {scales} weights, one per scale"
-        )
+        way_out = f"raise gt_size, or give fewer than the {scales} weights, one per scale"
+        check_side(*pred.shape[-2:], self.least_side, way_out)
         total = pred.new_ones(pred.shape[:2])
         for scale, weight in enumerate(self.weights, start=1):
             ssim, contrast = similarity(pred, target, self.window)

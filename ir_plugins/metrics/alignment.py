@@ -13,7 +13,7 @@ from .pixels import decibels
 from .registering import metric
 from .similarity import SIDE, gaussian_map
 
-STEPS, BLUR = 100, 5  # of ECC: how many, and the side of the gaussian before it
+STEPS, BLUR = 100, 5  # ECC's iterations, and the side of the gaussian filter before them
 LEAST_SHARE = 0.5  # of the pixels that a found motion must leave to compare
 
 
@@ -24,8 +24,13 @@ def psnr_aligned(img: Picture, img2: Picture, *, data_range: float = 255.0) -> f
     The result is scaled to the brightness of GT, then moved by the homography that ECC finds; `align` says
     how.  Equal pictures count as 100 dB.
 
-    img, img2: result and GT, (H, W, C) BGR or (H, W), in 0..L, and clamped to it before.  data_range: L, the
-    value of white in the pictures as they are passed.  Raises UserError where shapes differ.
+    Args:
+        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img2: GT, of the same shape.
+        data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
+
+    Raises:
+        UserError: shapes differ.
     """
     z, x, mask = align(img, img2, data_range)
     mse = float((mask * np.square(z - x)).sum() / (mask.sum() * x.shape[2]))
@@ -39,9 +44,13 @@ def ssim_aligned(img: Picture, img2: Picture, *, data_range: float = 255.0) -> f
     Both are black where the aligned result does not reach; of gaussian windows inside the picture, those
     around pixels that it reaches are averaged (scikit-image's gaussian SSIM with population covariances).
 
-    img, img2: result and GT, (H, W, C) BGR or (H, W), in 0..L, and clamped to it before.  data_range: L, the
-    value of white in the pictures as they are passed.  Raises UserError where shapes differ, or a side is
-    below 11 pixels.
+    Args:
+        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img2: GT, of the same shape.
+        data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
+
+    Raises:
+        UserError: shapes differ, or a side is below 11 pixels.
     """
     z, x, mask = align(img, img2, data_range)
     similar = gaussian_map(z * mask, x * mask, 1.0)  # (h - 10, w - 10, C)
@@ -51,15 +60,23 @@ def ssim_aligned(img: Picture, img2: Picture, *, data_range: float = 255.0) -> f
 
 
 def align(img: Picture, img2: Picture, data_range: float = 255.0) -> tuple[Planes, Planes, Planes]:
-    """The result as GT would have seen it, GT, (H, W, C) with white at 1, and a mask, (H, W, 1).
+    """Move the result to where GT's camera would have seen it.
 
     With GT x and the result z, z · Σ xz / Σ zz is moved by the homography that maximises the enhanced
     correlation coefficient of both luminances (Evangelidis and Psarakis 2008; 100 steps, after a gaussian of
     5 pixels), by bicubic interpolation, reflected at the edges.  The mask is 1 where the nearest pixel of the
     moved picture lies inside it, else 0.
 
-    Where ECC finds no motion, or one that leaves less than half of the pixels, the result stays where it is,
-    and the log says so.
+    If ECC finds no motion, or one that leaves less than half of the pixels, the result stays where it is, and
+    the log says so.
+
+    Args:
+        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img2: GT, of the same shape.
+        data_range: the value of white.
+
+    Returns:
+        The moved result and GT, (H, W, C) with white at 1, and the mask, (H, W, 1).
     """
     z, x = planes(img, img2, data_range=data_range)
     # both metrics ask for the same pair, one after the other, and ECC takes seconds

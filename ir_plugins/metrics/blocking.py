@@ -23,26 +23,32 @@ def psnr_b(
     """PSNR-B in dB, 10 log10(L² / (mse + BEF)), of pictures that were JPEGs (Yim and Bovik 2011).
 
     The blocking effect factor BEF is of the result alone: how much more neighbours differ across the edges of
-    8x8 blocks than elsewhere.  It is 0 where they do not.  Blocks begin at the upper left corner, hence no
-    crop_border; neighbours are counted as they are, at sides that are no multiples of 8 too.  Equal pictures
-    without blocks count as 100 dB.
+    8x8 blocks than elsewhere, and 0 if they do not.  Blocks begin at the upper left corner, hence there is no
+    crop_border; sides need not be multiples of 8.  Equal pictures without blocks count as 100 dB.
 
-    img, img2: result and GT, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.  channels: gray, luma as
-    MATLAB's rgb2gray; y, as its rgb2ycbcr; rgb, one BEF of all channels.  data_range: L, the value of white
-    in the pictures as they are passed.  round_luma: round luma to 256 levels before it is compared.
+    Args:
+        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img2: GT, of the same shape.
+        channels: gray, luma as MATLAB's rgb2gray; y, as its rgb2ycbcr; rgb, one BEF of all channels.
+        data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
+        round_luma: round luma to 256 levels before it is compared.
 
-    Raises UserError where shapes differ.
+    Raises:
+        UserError: shapes differ.
     """
     x, y = planes(img, img2, channels=channels, data_range=data_range, round_luma=round_luma)
     return decibels(float(np.square(x - y).mean()) + blocking_effect(x), data_range)
 
 
 def blocking_effect(x: Planes) -> float:
-    """BEF: (h, w, C) -> a number of at least 0.
+    """BEF, a number of at least 0.
 
         log2(8) / log2(min(h, w)) · (mean square across edges of blocks - mean square elsewhere)
 
-    The factor is at most 1, what it is at a side of 8: smaller pictures hold no block.
+    The factor is at most 1, its value at a side of 8: smaller pictures hold no block.
+
+    Args:
+        x: (h, w, C).
     """
     at_edges, elsewhere = [], []
     for axis in (0, 1):

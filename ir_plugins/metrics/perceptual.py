@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..runtime.arguments import check_side
 from ..runtime.errors import UserError
 from ..runtime.randomness import kept_random_state
-from .pictures import Picture, Planes, check_side, planes
+from .pictures import Picture, Planes, planes
 from .registering import metric
 
 ALEXNET_SIDE = 31  # what its poolings leave a pixel of
@@ -28,13 +29,16 @@ def lpips(img: Picture, img2: Picture, *, data_range: float = 255.0) -> float:
     The network is built once per process and works on the CPU; AlexNet's weights come from torch.hub's cache,
     or are fetched into it.
 
-    img, img2: result and GT, (H, W, 3) BGR, or (H, W), taken as three equal channels; in 0..L, and clamped to
-    it.  data_range: L, the value of white in the pictures as they are passed.
+    Args:
+        img: the result, (H, W, 3) BGR, or (H, W), taken as three equal channels; in 0..L, and clamped to it.
+        img2: GT, of the same shape.
+        data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
 
-    Raises UserError where shapes differ, a side is below 31 pixels, or the package or weights cannot be had.
+    Raises:
+        UserError: shapes differ, a side is below 31 pixels, or the package or its weights are missing.
     """
     x, y = planes(img, img2, data_range=data_range)
-    check_side(x, ALEXNET_SIDE, "leave lpips out for such pictures")
+    check_side(*x.shape[:2], ALEXNET_SIDE, "leave lpips out for such pictures")
     with torch.inference_mode():
         return float(_lpips()(_rgb(x, data_range), _rgb(y, data_range), normalize=True))
 
@@ -47,10 +51,13 @@ def dists(img: Picture, img2: Picture, *, data_range: float = 255.0) -> float:
     first.  The network is built once per process and works on the CPU; VGG16's weights come from torch.hub's
     cache, or are fetched into it.
 
-    img, img2: result and GT, (H, W, 3) BGR, or (H, W), taken as three equal channels; in 0..L, and clamped to
-    it.  data_range: L, the value of white in the pictures as they are passed.
+    Args:
+        img: the result, (H, W, 3) BGR, or (H, W), taken as three equal channels; in 0..L, and clamped to it.
+        img2: GT, of the same shape.
+        data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
 
-    Raises UserError where shapes differ, or the package or weights cannot be had.
+    Raises:
+        UserError: shapes differ, or the package or its weights are missing.
     """
     x, y = planes(img, img2, data_range=data_range)
     with torch.inference_mode():

@@ -1,14 +1,14 @@
-"""What every metric makes of its two pictures before it compares them.
+"""What every metric does to its two pictures before it compares them.
 
 H x W picture, h x w what cropping leaves of it, C channels, L data_range
 """
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.arguments import check_choice
 from ..runtime.errors import UserError
 
 Picture = NDArray[Any]  # (H, W, C) in the order B, G, R, or (H, W)
@@ -30,13 +30,18 @@ def planes(
     data_range: float = 255.0,
     round_luma: bool = False,
 ) -> tuple[Planes, Planes]:
-    """(H, W, C) or (H, W) twice -> what is compared, (h, w, C) or luma (h, w, 1), clamped to 0..L.
+    """What is compared: (h, w, C), or luma (h, w, 1), clamped to 0..L; for each of two pictures.
 
-    crop_border: pixels at each edge that are left out.  channels: rgb, all that there are; y or gray, luma of
-    colour, while a picture of one channel stays as it is.  data_range: white, black being 0.  round_luma:
-    luma on the 256 levels of an 8-bit picture, halves up.
+    Args:
+        img: (H, W, C) or (H, W).
+        img2: of the same shape.
+        crop_border: pixels at each edge that are left out.
+        channels: rgb, all channels; y or gray, luma of colour; a picture of one channel stays as it is.
+        data_range: L, the value of white; black is 0.
+        round_luma: round luma to the 256 levels of an 8-bit picture, halves up.
 
-    Raises UserError where shapes differ, are no picture's, or nothing is left of them.
+    Raises:
+        UserError: shapes differ or are not a picture's, or nothing is left of them.
     """
     check_choice("channels", channels, ("rgb", *LUMA))
     if img.shape != img2.shape and _with_channels(img).shape != _with_channels(img2).shape:
@@ -50,19 +55,6 @@ def planes(
         raise UserError("round_luma rounds luma; set channels: y or gray with it, or take it out")
     x, y = (_prepared(_with_channels(p), crop_border, channels, data_range, round_luma) for p in (img, img2))
     return x, y
-
-
-def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Raise UserError where the value of argument `name` is none of the choices."""
-    if value not in (known := tuple(choices)):
-        raise UserError(f"{name}={value!r} is not one of {', '.join(known)}")
-
-
-def check_side(picture: Picture, least: int, way_out: str) -> None:
-    """Raise UserError where height or width is below `least`."""
-    h, w = picture.shape[:2]
-    if min(h, w) < least:
-        raise UserError(f"{h}x{w} pixels are too few to measure, the least side is {least}; {way_out}")
 
 
 def _with_channels(picture: Picture) -> Picture:

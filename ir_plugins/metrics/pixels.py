@@ -10,7 +10,7 @@ from basicsr.utils import get_root_logger
 from .pictures import Channels, Picture, planes
 from .registering import metric
 
-CAP = 100.0  # dB that equal pictures count as, and the most that others do
+CAP = 100.0  # dB: what equal pictures count as, and the upper limit for others
 
 
 @metric()
@@ -25,18 +25,23 @@ def psnr(
 ) -> float:
     """Peak signal-to-noise ratio, 10 log10(L² / mse) in dB over all pixels and channels together.
 
-    It is BasicSR's calculate_psnr, but for what lies outside 0..L, which is clamped first, and for equal
-    pictures: they count as 100 dB, the most that there is, where that one makes every mean infinite.  The
-    log says once when it happens.
+    It equals BasicSR's calculate_psnr except that values outside 0..L are clamped first, and that equal
+    pictures count as 100 dB, the highest value there is: BasicSR's infinity makes every mean infinite.  The
+    log says so once.
 
-    img, img2: result and GT, (H, W, C) BGR or (H, W), in 0..L.  crop_border: pixels at each edge that are
-    not measured.  channels: rgb; y, luma as MATLAB's rgb2ycbcr (BT.601, studio range: 16..235 of 255); gray,
-    luma as MATLAB's rgb2gray (full range).  data_range: L, the value of white in the pictures as they are
-    passed: 255 in every validation, of 16-bit pictures too.  round_luma: round luma to 256 levels before it
-    is compared, as MATLAB does with 8-bit pictures (deraining's tables), and BasicSR does not (those of
-    super-resolution).
+    Args:
+        img: the result, (H, W, C) BGR or (H, W), in 0..L.
+        img2: GT, of the same shape.
+        crop_border: pixels at each edge that are not measured.
+        channels: rgb; y, luma as MATLAB's rgb2ycbcr (BT.601, studio range: 16..235 of 255); gray, luma as
+            MATLAB's rgb2gray (full range).
+        data_range: L, the value of white in the pictures as they are passed: 255 in every validation, of
+            16-bit pictures too.
+        round_luma: round luma to 256 levels before it is compared, as MATLAB does with 8-bit pictures (in
+            the tables of deraining) and BasicSR does not (super-resolution).
 
-    Raises UserError where shapes differ or crop_border leaves nothing.
+    Raises:
+        UserError: shapes differ, or crop_border leaves nothing.
     """
     x, y = planes(
         img,
@@ -53,17 +58,26 @@ def psnr(
 def mae(img: Picture, img2: Picture, *, crop_border: int = 0, data_range: float = 255.0) -> float:
     """Mean absolute error over all pixels and channels, in 0..1.
 
-    img, img2: result and GT, (H, W, C) or (H, W), in 0..L, and clamped to it.  crop_border: pixels at each
-    edge that are not measured.  data_range: L, the value of white in the pictures as they are passed.
+    Args:
+        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img2: GT, of the same shape.
+        crop_border: pixels at each edge that are not measured.
+        data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
 
-    Raises UserError where shapes differ or crop_border leaves nothing.
+    Raises:
+        UserError: shapes differ, or crop_border leaves nothing.
     """
     x, y = planes(img, img2, crop_border=crop_border, data_range=data_range)
     return float(np.abs(x - y).mean()) / data_range
 
 
 def decibels(mse: float, data_range: float) -> float:
-    """10 log10(L² / mse), but at most CAP."""
+    """10 log10(L² / mse), but at most CAP.
+
+    Args:
+        mse: mean square error.
+        data_range: L, the value of white.
+    """
     if mse < data_range**2 * 10 ** (-CAP / 10):
         _note_cap()
         return CAP

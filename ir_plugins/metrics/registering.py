@@ -17,9 +17,12 @@ def metric(
 ) -> Callable[[Metric], Metric]:
     """Register f(img, img2, *, ...) under its name, for `basicsr.metrics.calculate_metric`.
 
-    better: what a block of `val:metrics` without that key takes for better; one with it may be passed on as
-    it is.  rehearse: what `basicsr check` calls with the block's arguments instead of f, where f would fetch
-    something.  A UserError is raised under the metric's name; a dataset without GT raises one.
+    A UserError's message begins with the metric's name; a dataset without GT raises one.
+
+    Args:
+        better: which values are better, for a block of `val:metrics` that does not say so.
+        rehearse: `basicsr check` calls it with the block's arguments instead of f, where f would fetch
+            something.
     """
 
     def register(function: Metric) -> Metric:

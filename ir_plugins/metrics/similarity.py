@@ -6,7 +6,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from .pictures import Channels, Picture, Planes, check_choice, check_side, planes
+from ..runtime.arguments import check_choice, check_side
+from .pictures import Channels, Picture, Planes, planes
 from .registering import metric
 
 SIDE, SIGMA = 11, 1.5  # of the gaussian window
@@ -29,23 +30,28 @@ def ssim(
 ) -> float:
     """Structural similarity, the mean over windows and channels (Wang et al. 2004, eq. 13).
 
-    Windows are gaussians of 11 pixels with sigma 1.5, but for skimage's; K1 = 0.01 and K2 = 0.03.
+    Windows are gaussians of 11 pixels with sigma 1.5, except skimage's; K1 = 0.01 and K2 = 0.03.
 
     - per_channel: windows lie wholly inside the picture, as in Wang's script and BasicSR's calculate_ssim.
     - matlab3d: MATLAB's ssim(A, ref) of an (H, W, 3) array, which it takes for a volume: the gaussian runs
-      across the channels too, and edge values go on outside, along all three axes, so that there is a value
+      across the channels too, and edge values repeat outside, along all three axes, so that there is a value
       for every pixel.  Higher than per_channel, by 0.01 on GoPro and 0.04 on SIDD.  A picture of one channel
       is measured as MATLAB does it, in two dimensions.
     - zero_padded: a window for every pixel, black outside, as in GRL's evaluation; edges of bright pictures
       count as alike.
     - skimage: scikit-image's default, a uniform window of 7x7 inside the picture and sample covariances.
 
-    img, img2: result and GT, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.  crop_border: pixels at
-    each edge that are not measured.  channels: rgb; y, luma as MATLAB's rgb2ycbcr; gray, as its rgb2gray.
-    mode: one of those.  data_range: L, the value of white in the pictures as they are passed.  round_luma:
-    round luma to 256 levels before it is compared.
+    Args:
+        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img2: GT, of the same shape.
+        crop_border: pixels at each edge that are not measured.
+        channels: rgb; y, luma as MATLAB's rgb2ycbcr; gray, as its rgb2gray.
+        mode: one of the four ways above.
+        data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
+        round_luma: round luma to 256 levels before it is compared.
 
-    Raises UserError where shapes differ, or the picture is smaller than a window that must lie in it.
+    Raises:
+        UserError: shapes differ, or the picture is smaller than a window that must lie in it.
     """
     check_choice("mode", mode, MODES)
     x, y = planes(
@@ -60,20 +66,31 @@ def ssim(
 
 
 def gaussian_map(x: Planes, y: Planes, data_range: float) -> Planes:
-    """SSIM of every gaussian window inside the picture: (h, w, C) twice -> (h - 10, w - 10, C).
+    """SSIM of every gaussian window inside the picture, (h - 10, w - 10, C).
 
-    Raises UserError where h or w is below 11.
+    Args:
+        x: (h, w, C).
+        y: (h, w, C).
+        data_range: the value of white.
+
+    Raises:
+        UserError: h or w is below 11.
     """
-    check_side(x, SIDE, "lower crop_border, or take mode: matlab3d")
+    check_side(*x.shape[:2], SIDE, "lower crop_border, or take mode: matlab3d")
     return similarity(x, y, data_range, lambda p: _inside(_gaussian(p, cv2.BORDER_REFLECT), SIDE))
 
 
 def similarity(x: Planes, y: Planes, data_range: float, blur: Blur, bias: float = 1.0) -> Planes:
-    """SSIM by the means that `blur` finds in each window.
+    """SSIM of each window.
 
         (2 μx μy + C1) (2 cov + C2) / ((μx² + μy² + C1) (var x + var y + C2))
 
-    bias: what variances and covariances are multiplied with.
+    Args:
+        x: (h, w, C).
+        y: (h, w, C).
+        data_range: the value of white.
+        blur: makes the mean of each window of a picture.
+        bias: what variances and covariances are multiplied with.
     """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     mean_x, mean_y = blur(x), blur(y)
@@ -93,7 +110,7 @@ def _zero_padded(x: Planes, y: Planes, data_range: float) -> Planes:
 
 
 def _skimage(x: Planes, y: Planes, data_range: float) -> Planes:
-    check_side(x, UNIFORM, "lower crop_border, or take mode: matlab3d")
+    check_side(*x.shape[:2], UNIFORM, "lower crop_border, or take mode: matlab3d")
     size, count = (UNIFORM, UNIFORM), UNIFORM * UNIFORM
 
     def blur(p: Planes) -> Planes:
@@ -122,7 +139,7 @@ def _gaussian(p: Planes, border: int) -> Planes:
 
 
 def _across_channels(count: int) -> np.ndarray:
-    """(C, C): the share of channel i in the gaussian around channel j; the first and last go on outside."""
+    """(C, C): the share of channel i in the gaussian around channel j; the first and last repeat outside."""
     shares = np.zeros((count, count))
     if count == 1:
         return np.ones((1, 1))  # a picture, not a volume; the sum of the window either way

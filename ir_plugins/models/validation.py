@@ -7,7 +7,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
@@ -17,11 +16,11 @@ from basicsr.utils import get_root_logger, tensor2img
 
 from ..archs.declaration import facts
 from ..inference import Restorer
+from ..pictures.writing import write_picture
 from ..runtime.distributed import as_on_first_rank, gathered, on_any_rank
 from ..runtime.errors import Stopped
 from ..runtime.machine import cost
 from ..runtime.randomness import kept_random_state
-from ..runtime.storage import written_whole
 from .results import (
     PictureResult,
     SetResult,
@@ -235,8 +234,7 @@ class ValidatingModel(SavingModel):
         else:
             path = folder / dataset / f"{name}_{self.opt['val'].get('suffix') or self.opt['name']}.png"
         try:
-            with written_whole(path, durable=False) as file:
-                file.write(cv2.imencode(".png", picture)[1].tobytes())
+            write_picture(path, picture)
         except OSError as error:
             if not self.is_train:
                 raise

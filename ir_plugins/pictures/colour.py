@@ -1,4 +1,4 @@
-"""From the pixels of a file to those a network is given: colour, gray or luma, of 8 bits or 16."""
+"""From the pixels of a file to what a network is given: colour, gray or luma, of 8 bits or 16."""
 
 from typing import Literal
 
@@ -10,11 +10,14 @@ Colour = Literal["rgb", "gray", "y"]
 
 
 def in_colour(pixels: np.ndarray, colour: Colour, bits: int = 8) -> np.ndarray:
-    """(h, w, c) of a file -> (h, w, 3), BGR, or (h, w, 1), of that many bits.
+    """Pixels as (h, w, 3), BGR, or (h, w, 1), of so many bits.
 
-    rgb: alpha is dropped and gray tripled.  gray: as libpng and so OpenCV makes a colour PNG gray.  y: luma
-    of ITU-R BT.601 in studio range (16 to 235), as MATLAB's rgb2ycbcr, rounded; gray files stay as they are.
-    Of 16 bits the upper 8 are taken, as OpenCV does, unless `bits` is 16.
+    Args:
+        pixels: (h, w, c) as a file has them.
+        colour: rgb: alpha is dropped and gray tripled; gray: as libpng, and so OpenCV, makes a colour PNG
+            gray; y: luma of ITU-R BT.601 in studio range (16 to 235), as MATLAB's rgb2ycbcr, rounded; gray
+            files stay as they are.
+        bits: 8: of 16 bits the upper 8 are taken, as OpenCV does; 16: pixels stay as they are.
     """
     if bits == 16:
         return pixels
@@ -28,7 +31,11 @@ def in_colour(pixels: np.ndarray, colour: Colour, bits: int = 8) -> np.ndarray:
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
-    """Colour (h, w, 3), uint8, BGR -> luma (h, w, 1), uint8, from 16 to 235."""
+    """Luma (h, w, 1), uint8, from 16 to 235.
+
+    Args:
+        pixels: (h, w, 3), uint8, BGR.
+    """
     blue, green, red = np.moveaxis(pixels.astype(np.int32), 2, 0)
     thousands = 24966 * blue + 128553 * green + 65481 * red  # in whole numbers, where a half is a half
     return (16 + (thousands + 127500) // 255000).astype(np.uint8)[..., None]

@@ -15,7 +15,12 @@ _locks: dict[int, threading.Lock] = {}
 
 
 def lmdb_environment(folder: str, options: dict[str, Any]) -> Any:
-    """This process's open environment of an LMDB folder; the first to ask decides its options."""
+    """This process's open environment of an LMDB folder.
+
+    Args:
+        folder: its real path.
+        options: of lmdb.open; the first call's count.
+    """
     process = os.getpid()
     with _locks.setdefault(process, threading.Lock()):
         for (owner, _), environment in list(_environments.items()):

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, how large each is, and whether it is whole: told from its two ends."""
+"""Which files of a folder are images, how large each one is and whether it is whole, by its two ends."""
 
 import io
 import os
@@ -20,8 +20,14 @@ Result = TypeVar("Result")
 
 
 class Look(NamedTuple):
-    """What a look at an image tells: its size in pixels, as BasicSR decodes it, whether it has alpha, the
-    bits of a channel, and the channels it has, as `basicsr lmdb` stores them.
+    """What a look at an image finds.
+
+    Args:
+        height: in pixels, as BasicSR decodes it.
+        width: in pixels, as BasicSR decodes it.
+        alpha: whether it has an alpha channel.
+        bits: of a channel.
+        channels: as `basicsr lmdb` stores them.
     """
 
     height: int
@@ -32,9 +38,12 @@ class Look(NamedTuple):
 
 
 def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """Every file of a folder in the order of its name; hidden files and folders are skipped, links followed.
+    """Every file of a folder, sorted by name; hidden files and folders are skipped, links followed.
 
-    Without `recursive` these are the files BasicSR takes for a dataset, whatever their names end in.
+    Args:
+        folder: where to look.
+        recursive: look into subfolders too.  Without it these are the files that BasicSR takes for a
+            dataset, whatever their names end in.
     """
     if not recursive:
         return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
@@ -50,7 +59,12 @@ def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
 
 
 def image_files(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """The files of a folder that are images by name: png, jpg, jpeg, bmp, tif, tiff or webp, in any case."""
+    """The files of a folder that are images by name: png, jpg, jpeg, bmp, tif, tiff or webp, in any case.
+
+    Args:
+        folder: where to look.
+        recursive: look into subfolders too.
+    """
     return [path for path in files_in(folder, recursive=recursive) if has_image_name(path)]
 
 
@@ -60,7 +74,15 @@ def has_image_name(path: str | Path) -> bool:
 
 
 def existing_folder(folder: str | Path, what: str) -> Path:
-    """The folder as a path.  Raises UserError, beginning with `what`, when it is missing or not a folder."""
+    """The folder as a path.
+
+    Args:
+        folder: what was given.
+        what: the option that names it; messages begin with it.
+
+    Raises:
+        UserError: it is missing or not a folder.
+    """
     folder = Path(folder)
     if not folder.exists():
         here = "" if folder.is_absolute() else f" below {Path.cwd()}"
@@ -71,7 +93,7 @@ def existing_folder(folder: str | Path, what: str) -> Path:
 
 
 def strangers(files: Iterable[Path]) -> list[str]:
-    """The names of those files that are no images; an unusual extension is fine if OpenCV reads the file."""
+    """The names of the files that are no images; an unusual extension is fine if OpenCV reads the file."""
     found = []
     for path in files:
         if not has_image_name(path):
@@ -100,7 +122,7 @@ def look_at_file(path: str | Path) -> Look:
 
 
 def look_at_bytes(data: memoryview) -> Look:
-    """The same for an image in memory; most of it stays untouched, so a memory map is not read through."""
+    """`look_at_file` for an image in memory; most of a memory map stays unread."""
     if is_raw(data):
         height, width, channels = (pixels := view(data)).shape
         return Look(height, width, channels % 2 == 0, 8 * pixels.itemsize, channels)
@@ -109,9 +131,12 @@ def look_at_bytes(data: memoryview) -> Look:
 
 
 def _quick_look(head: BinaryIO, tail: bytes, length: int) -> Look | None:
-    """Size by the header if the end looks right, else None: then only decoding it all can tell.
+    """Size by the header if the end looks right, else None: then the whole file has to be decoded.
 
-    head: the file, or as many of its first bytes as hold the header; tail: its last 16 bytes.
+    Args:
+        head: the file, or as many of its first bytes as hold the header.
+        tail: its last 16 bytes.
+        length: of the file, in bytes.
     """
     try:
         image = Image.open(head)

@@ -1,4 +1,4 @@
-"""Write a folder of images into an LMDB that BasicSR's datasets read, and go on after an interruption.
+"""Write a folder of images into an LMDB that BasicSR's datasets read; continue after an interruption.
 
 `X.lmdb` appears only when it is whole: until then everything lives in `X.lmdb.part`, whose name no dataset
 accepts.  There each value is committed together with a record of the file it was made from, so what a killed
@@ -22,16 +22,22 @@ from ..runtime.locks import alone
 from ..runtime.threads import in_threads, usable_cores
 from . import raw
 from .files import Broken, existing_folder, files_in, look_at_bytes, look_at_file, strangers
+from .writing import QUICK_PNG, encoded
 
 CODECS = ("png", "raw")
-PNG_LEVEL = 1
-_RECORDS = b"\1records"  # a table beside the images; the key of an image is printable
+_RECORDS = b"\1records"  # a database beside the images; the key of an image is printable
 _COMMIT_BYTES = 32 << 20  # what a killed run loses at most
 _FIRST_MAP = 1 << 30  # address space, not disk: data.mdb is only ever as long as what was written
 
 
 class Written(NamedTuple):
-    """What `write_lmdb` made: images, bytes of data.mdb; `kept` of them came from an interrupted run."""
+    """What `write_lmdb` made.
+
+    Args:
+        count: of images.
+        size: of data.mdb, in bytes.
+        kept: how many images an interrupted run had already written.
+    """
 
     count: int
     size: int
@@ -51,19 +57,22 @@ class _Value(NamedTuple):
 def write_lmdb(
     folder: str | Path, database: str | Path, codec: str = "png", workers: int | None = None
 ) -> Written:
-    """Write every image below `folder` into a new LMDB `database`; when interrupted, call it again to go on.
-
-    folder: images of any size, subfolders included: 8 or 16 bit, gray or colour, with or without alpha.
-    database: a path that ends in .lmdb and does not exist yet; missing parent folders are made.
-    codec: "png", which BasicSR alone reads too, or "raw", pixels that need no decoding; both are lossless.
-    workers: threads, by default one per usable core.
+    """Write every image of a folder into a new LMDB.  When interrupted, call it again to continue.
 
     The key of an image is its path below the folder without the extension ("0001_s001", "clip3/00000007");
     meta_info.txt has the line "KEY.png (h,w,c) 1" for it, both as BasicSR wants them, with "raw" in place of
     PNG's level.  As in BasicSR, pixels are stored as the file has them: a photograph's EXIF rotation is not
     applied.
 
-    Raises UserError on a folder, file, name or database that will not do, and when the disk is full.
+    Args:
+        folder: images of any size, subfolders included: 8 or 16 bit, gray or colour, with or without alpha.
+        database: a path that ends in .lmdb and does not exist yet; missing parent folders are made.
+        codec: "png", which BasicSR reads without this package too, or "raw", pixels that need no decoding;
+            both are lossless.
+        workers: threads; default: one per usable core.
+
+    Raises:
+        UserError: a folder, file, name or database cannot be used, or the disk is full.
     """
     database = Path(database)
     if codec not in CODECS:
@@ -92,8 +101,8 @@ def write_lmdb(
         # a disk that fills up during a write is an "Input/output error" to LMDB
         free = f"; {shutil.disk_usage(part).free / 1e6:.0f} MB are free there" if part.exists() else ""
         raise UserError(
-            f"{database} cannot be written ({error}{free}); mend that and run the same command again, which "
-            f"goes on from what is in {part}"
+            f"{database} cannot be written ({error}{free}); mend that and run the same command again: "
+            f"it continues with what is in {part}"
         ) from None
     return Written(len(sources), size, kept)
 
@@ -101,8 +110,13 @@ def write_lmdb(
 def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
     """The files below a folder by their LMDB keys, in the order of the keys.
 
-    Raises UserError when there are none, when one is no image, when BasicSR cannot read a key, when two files
-    share one, and when the path `outside` lies in the folder.
+    Args:
+        folder: where to look, subfolders included.
+        outside: a path that must not lie in the folder.
+
+    Raises:
+        UserError: there are no files, one is no image, BasicSR cannot read a key, two files share one, or
+            `outside` lies in the folder.
     """
     if outside is not None and folder.resolve() in outside.resolve().parents:
         raise UserError(f"output: {outside} lies in the input folder {folder}; put it beside that")
@@ -164,19 +178,19 @@ def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int
     """Make `part` the whole database, meta_info.txt included; return how many images it already held."""
     # readers beyond `workers`: LMDB counts threads that have just ended
     with lmdb.open(str(part), map_size=_FIRST_MAP, max_dbs=1, max_readers=2 * workers + 8) as env:
-        table = env.open_db(_RECORDS)
-        with env.begin(db=table) as txn:
+        record_db = env.open_db(_RECORDS)
+        with env.begin(db=record_db) as txn:
             records = {key.decode(): json.loads(bytes(record)) for key, record in txn.cursor()}
         begun = {record.get("codec", "png") for record in records.values()}
         if begun - {codec}:
-            raise UserError(f"{part} was begun with --codec {begun.pop()}; go on with that, or delete it")
+            raise UserError(f"{part} was begun with --codec {begun.pop()}; give the same, or delete it")
         stale = [key for key in records if key not in sources]
-        _commit(env, lambda txn: [_remove(txn, table, key) for key in stale])
+        _commit(env, lambda txn: [_remove(txn, record_db, key) for key in stale])
 
-        kept = _encode(env, table, sources, records, codec, workers)
-        lines = _verify(env, table, sources, codec, workers)
+        kept = _encode(env, record_db, sources, records, codec, workers)
+        lines = _verify(env, record_db, sources, codec, workers)
         (part / "meta_info.txt").write_text("".join(lines))
-        _commit(env, lambda txn: txn.drop(table))
+        _commit(env, lambda txn: txn.drop(record_db))
         with env.begin() as txn:
             stored = [key.decode() for key in txn.cursor().iternext(values=False)]
         if stored != list(sources):
@@ -188,7 +202,7 @@ def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int
 
 
 def _encode(
-    env: Any, table: Any, sources: dict[str, Path], records: dict[str, Any], codec: str, workers: int
+    env: Any, record_db: Any, sources: dict[str, Path], records: dict[str, Any], codec: str, workers: int
 ) -> int:
     """Store what is missing or was made from another file; return how many images were there already."""
 
@@ -204,7 +218,7 @@ def _encode(
     def store(txn: Any) -> None:
         for value in waiting:
             txn.put(value.key.encode(), value.data)
-            txn.put(value.key.encode(), value.record, db=table)
+            txn.put(value.key.encode(), value.record, db=record_db)
 
     kept, size = 0, 0
     broken: list[str] = []
@@ -241,10 +255,7 @@ def _encoded(key: str, data: bytes, known: dict[str, Any], codec: str) -> _Value
         raise Broken("damaged")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise Broken(f"{pixels.dtype} pixels; 8 and 16 bits can be stored")
-    if codec == "raw":
-        value = raw.encode(pixels)
-    else:
-        value = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()
+    value = raw.encode(pixels) if codec == "raw" else encoded(pixels, level=QUICK_PNG)
     shape = (*pixels.shape, 1)[:3]
     record = {"source": source, "codec": codec, "stored": _digest(value), "shape": shape}
     return _Value(key, json.dumps(record).encode(), value)
@@ -254,13 +265,13 @@ def _digest(data: bytes | memoryview) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _verify(env: Any, table: Any, sources: dict[str, Path], codec: str, workers: int) -> list[str]:
+def _verify(env: Any, record_db: Any, sources: dict[str, Path], codec: str, workers: int) -> list[str]:
     """Read every value back and compare it with its record; return the lines of meta_info.txt."""
-    last = PNG_LEVEL if codec == "png" else codec  # BasicSR reads no further than the first dot
+    last = QUICK_PNG if codec == "png" else codec  # BasicSR reads no further than the first dot
 
     def check(key: str) -> tuple[str, str | None]:
         with env.begin(buffers=True) as txn:
-            record = json.loads(bytes(txn.get(key.encode(), db=table)))
+            record = json.loads(bytes(txn.get(key.encode(), db=record_db)))
             value = txn.get(key.encode())
             # a picture without a checksum of its own decodes whatever happened to it
             whole = _digest(value) == record["stored"] and _shape(value, codec) == record["shape"]
@@ -269,7 +280,7 @@ def _verify(env: Any, table: Any, sources: dict[str, Path], codec: str, workers:
 
     lines = dict(in_threads(check, list(sources), desc="verifying", workers=workers))
     if bad := [key for key, line in lines.items() if line is None]:
-        _commit(env, lambda txn: [_remove(txn, table, key) for key in bad])
+        _commit(env, lambda txn: [_remove(txn, record_db, key) for key in bad])
         raise UserError(f"{listed(bad)} did not read back from {env.path()}; check the disk and run again")
     return [line for line in lines.values() if line is not None]
 
@@ -282,9 +293,9 @@ def _shape(value: memoryview, codec: str) -> list[int]:
     return [] if pixels is None else [*pixels.shape, 1][:3]
 
 
-def _remove(txn: Any, table: Any, key: str) -> None:
+def _remove(txn: Any, record_db: Any, key: str) -> None:
     txn.delete(key.encode())
-    txn.delete(key.encode(), db=table)
+    txn.delete(key.encode(), db=record_db)
 
 
 def _commit(env: Any, action: Callable[[Any], object]) -> None:

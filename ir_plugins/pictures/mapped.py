@@ -13,8 +13,11 @@ from .environments import LMDB_READING, lmdb_environment
 class MappedLmdb:
     """The values of an LMDB folder, as views of its memory map.
 
-    A view lasts as long as this reader does, in the process that asked for it; take out what you need.  A
-    reader may be pickled and forked: each process reads through an environment of its own.
+    A view is valid as long as this reader exists, in the process that asked for it; copy what you need
+    longer.  A reader may be pickled and forked: each process reads through an environment of its own.
+
+    Args:
+        folder: the LMDB.
     """
 
     def __init__(self, folder: str | Path):
@@ -24,7 +27,7 @@ class MappedLmdb:
 
     def get(self, key: str) -> memoryview:
         """The value of a key, read-only.  Raises UserError where it is missing."""
-        # asked for anew each time: a forked process may not go on with its parent's
+        # asked for again each time: a forked process may not use its parent's
         environment = lmdb_environment(self._folder, LMDB_READING)
         if environment is not self._environment:
             # never ended: nobody writes to a database that is read, so it holds nothing up

@@ -27,9 +27,13 @@ class Broken(Exception):
 
 
 def encode(pixels: np.ndarray) -> bytes:
-    """Pixels as OpenCV decodes a file with IMREAD_UNCHANGED -> the value that stores them.
+    """The value that stores pixels.
 
-    pixels: (H, W) or (H, W, C), uint8 or uint16.  Raises ValueError on any other.
+    Args:
+        pixels: (H, W) or (H, W, C), uint8 or uint16, as OpenCV decodes a file with IMREAD_UNCHANGED.
+
+    Raises:
+        ValueError: they are of another shape or type.
     """
     shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
     if pixels.dtype not in (np.uint8, np.uint16) or len(shape) != 3 or 0 in shape or shape[2] > 4:
@@ -48,7 +52,7 @@ def is_raw(value: bytes | memoryview) -> bool:
 
 
 def view(value: bytes | memoryview) -> np.ndarray:
-    """The pixels (H, W, C) of a value, read-only and not copied.  Raises Broken if it is not a whole one."""
+    """The pixels (H, W, C) of a value, read-only and not copied.  Raises Broken if it is not whole."""
     try:
         magic, version, bits, c, h, w, _ = _HEADER.unpack_from(value)
     except struct.error:
@@ -62,7 +66,7 @@ def view(value: bytes | memoryview) -> np.ndarray:
 
 
 def is_intact(value: bytes | memoryview) -> bool:
-    """Whether the pixels of a value are those that `encode` was given; reads all of them."""
+    """Whether the pixels of a value are still what `encode` was given; reads all of them."""
     return _digest(value[HEADER_SIZE:]) == _HEADER.unpack_from(value)[-1]
 
 
@@ -71,10 +75,12 @@ def _digest(rows: bytes | memoryview) -> bytes:
 
 
 def converted(pixels: np.ndarray, flag: Literal["color", "grayscale", "unchanged"]) -> np.ndarray:
-    """What OpenCV decodes from a PNG of these pixels with IMREAD_COLOR, _GRAYSCALE or _UNCHANGED.
+    """What OpenCV decodes from a PNG of these pixels; not copied unless something has to be computed.
 
-    pixels: (H, W, C) -> color (H, W, 3) and grayscale (H, W), uint8; unchanged (H, W) where C is 1, else as
-    it is.  Not copied where nothing has to be computed.
+    Args:
+        pixels: (H, W, C), uint8 or uint16.
+        flag: color gives (H, W, 3), uint8; grayscale (H, W), uint8; unchanged (H, W) if C is 1, else the
+            pixels as they are.
     """
     c = pixels.shape[2]
     if flag == "unchanged":
@@ -98,7 +104,11 @@ def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
 
 
 def decoding_raw(decode: Any) -> Any:
-    """BasicSR's `imfrombytes`, or what stands for it, that takes raw values too, for any dataset."""
+    """BasicSR's `imfrombytes`, for any dataset, made to read raw values too.
+
+    Args:
+        decode: `imfrombytes` as it is.
+    """
 
     @wraps(decode)
     def imfrombytes(content: Any, flag: Any = "color", float32: bool = False) -> np.ndarray:

@@ -20,8 +20,11 @@ FLAGS = {
 class Store:
     """The pictures below one folder or in one LMDB.
 
-    backend: disk or lmdb.  flag: how an encoded picture is decoded: "color", to 8 bits, BGR; "any" likewise,
-    but gray stays gray; "unchanged".
+    Args:
+        root: the folder or LMDB.
+        backend: disk or lmdb.
+        flag: how an encoded picture is decoded: "color", to 8 bits, BGR; "any", the same, but gray stays
+            gray; "unchanged".
     """
 
     def __init__(self, root: str, backend: str, flag: Literal["color", "any", "unchanged"]):
@@ -29,11 +32,17 @@ class Store:
         self._database = MappedLmdb(root) if backend == "lmdb" else None
 
     def read(self, file: str, *, verified: bool = False) -> np.ndarray:
-        """The picture at a path below the root, or under a key: (H, W, C), uint8 or uint16, BGR.
+        """A picture, (H, W, C), uint8 or uint16, BGR.
 
-        Of raw pixels it is a view into the database, as they were stored whatever the flag is: only the part
-        that is used is read at all, unless all of them are to be `verified`.  Raises UserError, naming the
-        picture, where it cannot be read.
+        Raw pixels come as a view into the database, as they were stored whatever the flag is: only the part
+        that is used is read at all.
+
+        Args:
+            file: its path below the root, or its key.
+            verified: compare all of the raw pixels with their checksum.
+
+        Raises:
+            UserError: it cannot be read.
         """
         content = self._content(file)
         try:
@@ -55,7 +64,7 @@ class Store:
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     def path(self, file: str) -> str:
-        """The path of the file, or the key: what an item tells of its pictures."""
+        """The path of the file, or the key: what an item of a dataset calls its picture."""
         return file if self._database else str(Path(self.root, file))
 
     def where(self, file: str) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Window(NamedTuple):
-    """A part of a picture, in pixels."""
+    """A part of a picture; all numbers in pixels."""
 
     top: int
     left: int
@@ -16,7 +16,7 @@ class Window(NamedTuple):
     width: int
 
     def cut(self, picture: np.ndarray) -> np.ndarray:
-        """(H, W, C) -> (height, width, C), a view."""
+        """This part of a picture (H, W, C): (height, width, C), a view."""
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def times(self, scale: int) -> "Window":
@@ -24,8 +24,13 @@ class Window(NamedTuple):
         return Window(*(number * scale for number in self))
 
     def around(self, height: int, width: int, *, grid: int, margin: int) -> "Window":
-        """This window and at least `margin` pixels around it, beginning on a grid, inside a picture of that
-        height and width.
+        """This window and what surrounds it inside a picture.
+
+        Args:
+            height: of the picture, in pixels.
+            width: of the picture, in pixels.
+            grid: every side of the window starts at a multiple of it, or at the picture's edge.
+            margin: at least so many pixels on each side.
         """
         top, left = (max(0, n - margin) // grid * grid for n in (self.top, self.left))
         bottom = min(height, -(-(self.top + self.height + margin) // grid) * grid)
@@ -38,8 +43,11 @@ class Window(NamedTuple):
 
 
 def padded(picture: np.ndarray, side: int) -> np.ndarray:
-    """A picture (H, W, C) of at least `side` by `side`: what is missing at the bottom and right is
-    reflected.
+    """The picture, filled up by reflection at the bottom and the right.
+
+    Args:
+        picture: (H, W, C).
+        side: the least height and width, in pixels.
     """
     h, w = picture.shape[:2]
     if h >= side and w >= side:
@@ -48,13 +56,23 @@ def padded(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def augmented(picture: np.ndarray, quarters: int, *, mirrored: bool) -> np.ndarray:
-    """A picture (H, W, C) turned by quarters and then, if so, mirrored left to right: a view."""
+    """A turned and then mirrored view of a picture.
+
+    Args:
+        picture: (H, W, C).
+        quarters: of a turn, anticlockwise.
+        mirrored: left to right, after the turn.
+    """
     picture = np.rot90(picture, quarters) if quarters % 4 else picture
     return picture[:, ::-1] if mirrored else picture
 
 
 def to_tensor(picture: np.ndarray) -> Tensor:
-    """(H, W, C), uint8 or uint16, BGR or gray -> (C, H, W), float32 in [0, 1], RGB or gray."""
+    """The picture as (C, H, W), float32 in [0, 1], RGB or gray.
+
+    Args:
+        picture: (H, W, C), uint8 or uint16, BGR or gray.
+    """
     # a copy even where one channel stays in place, whose stride would be negative
     planes = picture[..., ::-1].transpose(2, 0, 1).copy()
     if planes.dtype == np.uint8:

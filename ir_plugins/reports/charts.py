@@ -1,7 +1,6 @@
 """Line charts of a training run as inline SVG, drawn in plain Python.
 
-A chart is WIDTH x HEIGHT user units; the page scales it to the room there is.  Whatever comes from the
-outside is escaped here.
+A chart is WIDTH x HEIGHT user units; the page scales it to the space it has.  This file escapes all names.
 """
 
 import math
@@ -15,15 +14,21 @@ WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 60, 22, 12, 30  # room for labels, also at the larger type of a phone
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 LIMIT = 300  # points per curve: more than it has pixels would only make the page slow
-DOTS = 60  # curves of up to so many points show each of them
-COLOURS = 8  # that the page defines, as .s0 to .s7
-SMALLEST, LARGEST = 1e-100, 1e100  # beyond, differences of values vanish or overflow
+DOTS = 60  # curves of up to so many points show each point
+COLOURS = 8  # of page.html: .s0 to .s7
+SMALLEST_VALUE, LARGEST_VALUE = 1e-100, 1e100  # beyond, differences of values vanish or overflow
 
 Point = tuple[float, float]
 
 
 class Series(NamedTuple):
-    """One curve: (iteration, value) in the order of iterations, and a point to be ringed."""
+    """One curve.
+
+    Args:
+        name: of the curve.
+        points: (iteration, value), in the order of iterations.
+        mark: a point that gets a ring.
+    """
 
     name: str
     points: Sequence[Point]
@@ -31,7 +36,14 @@ class Series(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """Neighbouring points as one: their mean iteration and value, their smallest and largest value."""
+    """Neighbouring points as one.
+
+    Args:
+        at: their mean iteration.
+        mean: their mean value.
+        low: their smallest value.
+        high: their largest value.
+    """
 
     at: float
     mean: float
@@ -76,11 +88,17 @@ class Curve(NamedTuple):
 def chart(
     title: str, series: Sequence[Series], *, last: float, log: bool = False, from_zero: bool = False
 ) -> str:
-    """A <figure> of curves over the iterations 0 to `last`.
+    """A <figure> of curves over the iterations.
 
-    Points that are not finite are left out, and a note says so.  log: a logarithmic y-axis, if all values are
-    positive.  from_zero: a linear y-axis begins or ends at 0.  Curves of more than LIMIT points are drawn as
-    means of neighbouring points in a band from their smallest to their largest value.
+    Points that are not finite are left out, and a note says so.  Curves of more than LIMIT points are drawn
+    as means of neighbouring points in a band from their smallest to their largest value.
+
+    Args:
+        title: above the chart.
+        series: the curves.
+        last: the last iteration.
+        log: the y-axis is logarithmic if all values are positive.
+        from_zero: a linear y-axis begins or ends at 0.
     """
     everything = [
         Curve(one.name, index % COLOURS, decimate(_finite(one.points)), one.mark)
@@ -94,7 +112,7 @@ def chart(
     if curves:
         low = min(bucket.low for curve in curves for bucket in curve.buckets)
         high = max(bucket.high for curve in curves for bucket in curve.buckets)
-        log = log and low > SMALLEST
+        log = log and low > SMALLEST_VALUE
         caption += ['<span class="scale">log scale</span>'] if log else []
         y = log_axis(low, high) if log else linear_axis(low, high, from_zero=from_zero)
         drawn = _svg(title, curves, Axes(_iterations(last), y))
@@ -105,20 +123,34 @@ def chart(
 
 
 def decimate(points: Sequence[Point], limit: int = LIMIT) -> list[Bucket]:
-    """At most `limit` buckets of equally many points, the last may hold fewer."""
+    """Neighbouring points put together.
+
+    Args:
+        points: in the order of iterations.
+        limit: of the number of buckets.
+
+    Returns:
+        Buckets of equally many points; the last may hold fewer.
+    """
     size = math.ceil(len(points) / limit) or 1
     groups = [list(zip(*points[i : i + size], strict=True)) for i in range(0, len(points), size)]
     return [Bucket(fmean(at), fmean(values), min(values), max(values)) for at, values in groups]
 
 
 def linear_axis(low: float, high: float, *, from_zero: bool = False) -> Axis:
-    """An axis with some five ticks, and a little room around low and high."""
+    """An axis with about five ticks, and a little room around low and high.
+
+    Args:
+        low: the smallest value.
+        high: the largest value.
+        from_zero: the axis begins or ends at 0.
+    """
     if from_zero:
         low, high = min(low, 0.0), max(high, 0.0)
     largest = max(abs(low), abs(high))
     room = 0.04 * (high - low)
-    if high - low <= max(1e-5 * largest, SMALLEST):  # labels would be longer than there is room
-        room = 0.05 * largest if largest > SMALLEST else 1.0
+    if high - low <= max(1e-5 * largest, SMALLEST_VALUE):  # labels would be longer than there is room
+        room = 0.05 * largest if largest > SMALLEST_VALUE else 1.0
     if not (from_zero and high == 0 > low):
         high += room
     if not (from_zero and low == 0):
@@ -129,7 +161,12 @@ def linear_axis(low: float, high: float, *, from_zero: bool = False) -> Axis:
 
 
 def log_axis(low: float, high: float) -> Axis:
-    """An axis for positive numbers, with ticks at decades, or between them where there are few."""
+    """An axis for positive numbers, with ticks at decades, or between them if there are few.
+
+    Args:
+        low: the smallest value.
+        high: the largest value.
+    """
     room = max(0.04 * (math.log(high) - math.log(low)), 0.1)
     low, high = low / math.exp(room), high * math.exp(room)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -142,7 +179,7 @@ def log_axis(low: float, high: float) -> Axis:
 
 
 def labels(ticks: Sequence[float]) -> list[str]:
-    """What to write at the ticks: all with as many decimals, or all short, such as 12.5k and 2e-4."""
+    """What to write at the ticks: all with equally many decimals, or all short, such as 12.5k and 2e-4."""
     step = min((b - a for a, b in pairwise(ticks)), default=1.0)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     evenly = ticks[-1] - ticks[0] <= (len(ticks) - 1) * step * 1.001
@@ -153,7 +190,7 @@ def labels(ticks: Sequence[float]) -> list[str]:
 
 
 def short(value: float) -> str:
-    """12500 -> 12.5k, 3e6 -> 3M, 0.0002 -> 2e-4"""
+    """A short number: 12.5k for 12500, 3M for 3e6, 2e-4 for 0.0002."""
     size = abs(value)
     if 1e3 <= size < 1e9:
         return f"{value / 1e6:.6g}M" if size >= 1e6 else f"{value / 1e3:.6g}k"
@@ -164,8 +201,8 @@ def short(value: float) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Can it be drawn?"""
-    return isinstance(value, SupportsFloat) and abs(float(value)) < LARGEST
+    """Whether a value can be drawn."""
+    return isinstance(value, SupportsFloat) and abs(float(value)) < LARGEST_VALUE
 
 
 def _finite(points: Sequence[Point]) -> list[Point]:
@@ -200,19 +237,19 @@ def _svg(title: str, curves: Sequence[Curve], axes: Axes) -> str:
 def _curve(curve: Curve, axes: Axes) -> str:
     buckets = curve.buckets
     middle = [(bucket.at, bucket.mean) for bucket in buckets]
-    # what the read-out says, as text: scripts need not know how numbers are written
-    told = {
+    # the texts beside the pointer: the page's script need not format numbers
+    shown = {
         "name": curve.name,
         "at": " ".join(f"{bucket.at:.0f}" for bucket in buckets),
         "value": " ".join(f"{bucket.mean:.5g}" for bucket in buckets),
     }
     parts = []
     if any(bucket.low < bucket.high for bucket in buckets):
-        told["low"] = " ".join(f"{bucket.low:.3g}" for bucket in buckets)
-        told["high"] = " ".join(f"{bucket.high:.3g}" for bucket in buckets)
+        shown["low"] = " ".join(f"{bucket.low:.3g}" for bucket in buckets)
+        shown["high"] = " ".join(f"{bucket.high:.3g}" for bucket in buckets)
         there, back = [(b.at, b.high) for b in buckets], [(b.at, b.low) for b in reversed(buckets)]
         parts.append(f'<polygon class="band" points="{axes.path(there + back)}"/>')
-    data = "".join(f' data-{key}="{escape(text)}"' for key, text in told.items())
+    data = "".join(f' data-{key}="{escape(text)}"' for key, text in shown.items())
     parts.append(f'<polyline class="line" points="{axes.path(middle)}"{data}/>')
     circles = [("dot", 2.5, point) for point in middle if len(middle) <= DOTS]
     circles += [("mark", 5, curve.mark)] if curve.mark else []

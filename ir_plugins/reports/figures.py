@@ -1,35 +1,67 @@
-"""The pictures of a training report: cut to a size, encoded, and made into a figure with a wipe."""
+"""The pictures of a training report: cut to a size, encoded, and described for the page."""
 
 import base64
 import math
 from collections.abc import Sequence
-from html import escape
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from ..models.samples import Sample
+from ..pictures.writing import encoded
 
-LARGEST = 1_000_000  # pixels of a picture
+MOST_PIXELS = 1_000_000  # pixels of a picture
 BUDGET = 3_000_000  # bytes of all pictures together, before base64 adds a third
-SMALLEST = 64 * 64  # pixels that are shown at any cost
+LEAST_PIXELS = 64 * 64  # pixels that are shown at any cost
 NARROW = 640  # px up to which two figures fit side by side
 TIMES = "\N{MULTIPLICATION SIGN}"
 KINDS = {"lq": "LQ", "result": "Result", "gt": "GT"}
 PAIRS = (("lq", "result"), ("result", "gt"), ("lq", "gt"))
 
-Pictures = dict[str, np.ndarray]
+
+class Figure(NamedTuple):
+    """What the page shows of a sample.
+
+    Args:
+        name: of the picture.
+        note: its dataset, its size and what was done to it, in words.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        wide: whether the figure takes the whole width of the page.
+        sources: by kind, the picture as a data URL.
+        pairs: the kinds that can be compared, left and right; the first pair is shown first.
+    """
+
+    name: str
+    note: str
+    height: int
+    width: int
+    wide: bool
+    sources: dict[str, str]
+    pairs: list[tuple[str, str]]
+
+    def side(self, kind: str) -> str:
+        """Where a picture is shown first: left, right or none."""
+        return dict(zip(self.pairs[0], ("left", "right"), strict=True)).get(kind, "none")
 
 
-def figures(samples: Sequence[Sample]) -> str:
-    """A <figure> per sample, all of them together no larger than a mail would carry."""
-    return "".join(_figure(sample, BUDGET / len(samples)) for sample in samples)
+def figures(samples: Sequence[Sample]) -> list[Figure]:
+    """A figure for each sample; all files together are small enough for a mail."""
+    return [_figure(sample, BUDGET / len(samples)) for sample in samples]
 
 
-def fit(sample: Sample, pixels: float) -> tuple[Pictures, str]:
-    """The pictures of a sample, the result of at most so many pixels, and what was done to them, if anything.
+def fit(sample: Sample, pixels: float) -> tuple[dict[str, np.ndarray], str]:
+    """The pictures of a sample, made small enough.
 
     They are cut alike around the centre where the larger ones are whole multiples of LQ, else scaled.
+
+    Args:
+        sample: its pictures are (H, W, C), uint8, RGB.
+        pixels: how many pixels the result may have.
+
+    Returns:
+        The pictures by kind, and what was done to them in words, '' for nothing.
     """
     pictures = {kind: picture for kind in KINDS if (picture := getattr(sample, kind)) is not None}
     h, w = sample.lq.shape[:2]
@@ -39,7 +71,7 @@ def fit(sample: Sample, pixels: float) -> tuple[Pictures, str]:
     keep = math.sqrt(pixels / math.prod(result))
     height, width = max(1, int(h * keep)), max(1, int(w * keep))
     top, left = (h - height) // 2, (w - width) // 2
-    cut: Pictures = {}
+    cut: dict[str, np.ndarray] = {}
     for kind, picture in pictures.items():
         times = picture.shape[0] // h
         if picture.shape[:2] != (h * times, w * times):
@@ -52,53 +84,39 @@ def fit(sample: Sample, pixels: float) -> tuple[Pictures, str]:
 
 
 def encode(picture: np.ndarray) -> tuple[str, bytes]:
-    """("png" or "jpeg", its bytes), whichever is smaller; JPEG at quality 90, colours at full resolution."""
-    jpeg = [cv2.IMWRITE_JPEG_QUALITY, 90]
-    jpeg += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    bgr = np.ascontiguousarray(picture[..., ::-1])
-    files = [(kind, cv2.imencode(f".{kind}", bgr, how)[1]) for kind, how in (("png", []), ("jpeg", jpeg))]
-    kind, file = min(files, key=lambda item: item[1].size)
-    return kind, file.tobytes()
+    """The smaller file of PNG and JPEG at quality 90 with full-resolution colours.
+
+    Args:
+        picture: (H, W, 3), RGB, or (H, W, 1), uint8.
+
+    Returns:
+        "png" or "jpeg", and the bytes of the file.
+    """
+    bgr = picture[..., ::-1]
+    files = {"png": encoded(bgr), "jpeg": encoded(bgr, ".jpeg", quality=90, full_colour=True)}
+    return min(files.items(), key=lambda item: len(item[1]))
 
 
-def _figure(sample: Sample, budget: float) -> str:
-    pixels = min(LARGEST, math.prod(sample.result.shape[:2]))
+def _figure(sample: Sample, budget: float) -> Figure:
+    pixels = min(MOST_PIXELS, math.prod(sample.result.shape[:2]))
     while True:
         pictures, done = fit(sample, pixels)
         files = {kind: encode(picture) for kind, picture in pictures.items()}
         size = sum(len(file) for _, file in files.values())
-        if size <= budget or pixels <= SMALLEST:
+        if size <= budget or pixels <= LEAST_PIXELS:
             break
-        pixels = max(SMALLEST, 0.9 * pixels * budget / size)
+        pixels = max(LEAST_PIXELS, 0.9 * pixels * budget / size)
 
     h, w = pictures["result"].shape[:2]
-    facts = [sample.dataset, done or f"{_size(sample.result)} pixels"]
+    notes = [sample.dataset, done or f"{_size(sample.result)} pixels"]
     if (times := w / pictures["lq"].shape[1]) > 1:
-        facts.append(f"LQ enlarged {TIMES}{times:.3g}")
-    name, facts = escape(sample.name), escape(" · ".join(facts))
-    images = "".join(_image(kind, *files[kind], name) for kind in files)
+        notes.append(f"LQ enlarged {TIMES}{times:.3g}")
+    sources = {
+        kind: f"data:image/{ending};base64,{base64.b64encode(file).decode()}"
+        for kind, (ending, file) in files.items()
+    }
     pairs = [(left, right) for left, right in PAIRS if left in files and right in files]
-    buttons = "".join(_button(*pair, pressed=pair == PAIRS[0]) for pair in pairs)
-    return (
-        f'<figure class="compare{" wide" if w > NARROW else ""}">'
-        f'<figcaption><span class="title">{name}</span><span class="note">{facts}</span></figcaption>'
-        f'<div class="pairs" role="group" aria-label="Pictures to compare">{buttons}</div>'
-        f'<div class="stage" style="--w:{w};--h:{h}">{images}'
-        '<span class="tag left"></span><span class="tag right"></span><span class="divider"></span>'
-        f'<input type="range" min="0" max="100" step="0.5" value="50" autocomplete="off" aria-label="{name}: '
-        'move the border between the two pictures"></div></figure>'
-    )
-
-
-def _image(kind: str, ending: str, file: bytes, name: str) -> str:
-    side = dict(zip(PAIRS[0], ("left", "right"), strict=True)).get(kind, "none")
-    source = f"data:image/{ending};base64,{base64.b64encode(file).decode()}"
-    return f'<img data-kind="{kind}" data-side="{side}" alt="{KINDS[kind]} of {name}" src="{source}">'
-
-
-def _button(left: str, right: str, *, pressed: bool) -> str:
-    sides = f'data-left="{left}" data-right="{right}"'
-    return f'<button {sides} aria-pressed="{str(pressed).lower()}">{KINDS[left]} | {KINDS[right]}</button>'
+    return Figure(sample.name, " · ".join(notes), h, w, w > NARROW, sources, pairs)
 
 
 def _scale(picture: np.ndarray, factor: float) -> np.ndarray:

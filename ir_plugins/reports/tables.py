@@ -1,4 +1,4 @@
-"""metrics.csv and metrics.md of a test: every picture's figures, and what they come to."""
+"""metrics.csv and metrics.md of a test: the results of every picture, and their means."""
 
 import csv
 import io
@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from ..models.results import PictureResult as Row
-from ..models.results import first_fault as told_faults
+from ..models.results import PictureResult
+from ..models.results import first_fault
 from ..models.results import means, not_finite
 from ..runtime.storage import written_whole
 
@@ -23,26 +23,41 @@ MB = 1e6
 
 
 def write_tables(
-    folder: str | Path, name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mapping[str, str]
+    folder: str | Path,
+    name: str,
+    rows: Sequence[PictureResult],
+    metrics: Mapping[str, Any],
+    how: Mapping[str, str],
 ) -> None:
-    """Write metrics.csv and metrics.md, each whole or not at all.  Raises OSError.
+    """Write metrics.csv and metrics.md, each whole or not at all.
 
-    name: the run's.  rows: of one dataset after the other.  metrics: their blocks by name.  how: what else
-    there is to say about the way of measuring, by keyword.
+    Args:
+        folder: where to write.
+        name: of the run.
+        rows: one dataset after the other.
+        metrics: their blocks, by name.
+        how: more about the way of measuring, by keyword.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     for file, text in (
         ("metrics.csv", as_csv(rows, metrics)),
-        ("metrics.md", page(name, rows, metrics, how)),
+        ("metrics.md", as_markdown(name, rows, metrics, how)),
     ):
         with written_whole(Path(folder, file)) as out:
             out.write(text.encode("utf-8", errors="replace"))  # a file's name may hold what is no text
 
 
-def as_csv(rows: Iterable[Row], metrics: Iterable[str]) -> str:
-    """A line for each picture.  Metrics have all their digits; what is not known is empty.
+def as_csv(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
+    """metrics.csv: a line for each picture.  Metrics have all their digits; unknown values are empty.
 
     Columns: dataset, group, image; height, width of the result in pixels; the metrics; seconds of the forward
     pass; peak_mb, its memory in 10^6 bytes (see `machine.MEANING`).
+
+    Args:
+        rows: of the pictures.
+        metrics: their names.
     """
     names, text = list(metrics), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -54,15 +69,17 @@ def as_csv(rows: Iterable[Row], metrics: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def page(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mapping[str, str]) -> str:
-    """metrics.md; see `write_tables` for the arguments."""
+def as_markdown(
+    name: str, rows: Sequence[PictureResult], metrics: Mapping[str, Any], how: Mapping[str, str]
+) -> str:
+    """metrics.md; `write_tables` explains the arguments."""
     blocks = {
         key: yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=1000)
         for key, block in metrics.items()
     }
     first = rows[0] if rows else None
     warm_up = f" ({first.dataset}, {first.image}: {first.seconds:.3g} s)" if first and first.seconds else ""
-    told = {
+    notes = {
         **how,
         **blocks,
         "means": "over pictures, of the values that are finite",
@@ -71,18 +88,22 @@ def page(name: str, rows: Sequence[Row], metrics: Mapping[str, Any], how: Mappin
     }
     parts = [
         f"# {_line(name)}",
-        table(rows, metrics),
+        summary(rows, metrics),
         _items(remarks(rows, metrics)),
         "## How it was measured",
-        _items(f"{key}: {text}" for key, text in told.items()),
+        _items(f"{key}: {text}" for key, text in notes.items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(rows: Iterable[Row], metrics: Iterable[str]) -> str:
-    """A line for each dataset, below those of its groups where it has several, as Markdown.
+def summary(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
+    """A Markdown table: a line for each dataset, and above it one for each of its groups if it has several.
 
-    Means of the metrics, the median of the seconds, the largest peak of memory.
+    A line has the means of the metrics, the median of the seconds and the largest peak of memory.
+
+    Args:
+        rows: of the pictures, one dataset after the other.
+        metrics: their names.
     """
     names = list(metrics)
     lines = [["dataset", "images", *names, "median s", "peak MB"]]
@@ -102,24 +123,29 @@ def table(rows: Iterable[Row], metrics: Iterable[str]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *body))
 
 
-def remarks(rows: Iterable[Row], metrics: Iterable[str]) -> Iterator[str]:
-    """What a reader of the table must know about single pictures."""
+def remarks(rows: Iterable[PictureResult], metrics: Iterable[str]) -> Iterator[str]:
+    """What a reader of the table must know about single pictures.
+
+    Args:
+        rows: of the pictures, one dataset after the other.
+        metrics: their names.
+    """
     names = list(metrics)
     for _, found in _by_dataset(rows):
         for name in names:
             counted = math.isfinite(means(found, [name]).get(name, math.nan))
             for note in not_finite(found, [name]):
                 yield f"{note}; left out of the mean" if counted else note
-        if faults := told_faults(found):
+        if faults := first_fault(found):
             yield faults
 
 
-def _by_dataset(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+def _by_dataset(rows: Iterable[PictureResult]) -> Iterator[tuple[str, list[PictureResult]]]:
     for dataset, found in groupby(rows, key=attrgetter("dataset")):
         yield dataset, list(found)
 
 
-def _figures(rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
+def _figures(rows: Sequence[PictureResult], metrics: Sequence[str]) -> list[str]:
     """The cells of a line of the table."""
     found = means(rows, metrics)
     seconds = [row.seconds for row in rows if row.seconds is not None]

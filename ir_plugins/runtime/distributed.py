@@ -1,4 +1,4 @@
-"""Several processes that train one network: how they start, what they tell each other, how they end.
+"""Several processes that train one network: how they start, what they exchange, how they end.
 
 Every function also works in a process of its own.
 """
@@ -30,9 +30,16 @@ _store: Store | None = None  # where these ranks met
 def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
     """Join the other ranks, as torchrun (`pytorch`) or srun (`slurm`) has started them.
 
-    NCCL between GPUs, gloo between CPUs.  BasicSR's own start needs a GPU, and takes the rank among all
-    machines for the number of the GPU.  port: of rank 0's machine, for slurm, where MASTER_PORT does not name
-    it.  Raises UserError where the environment is not a launcher's.
+    NCCL connects GPUs, gloo CPUs.  BasicSR's own start needs a GPU, and takes the rank among all machines for
+    the number of the GPU.
+
+    Args:
+        launcher: pytorch or slurm.
+        port: of rank 0's machine, for slurm; MASTER_PORT comes first.
+        on_gpu: each rank has a GPU.
+
+    Raises:
+        UserError: the environment is not a launcher's, or a GPU is missing.
     """
     if launcher == "slurm":
         _be_as_torchrun(port)
@@ -44,7 +51,7 @@ def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
         )
     if on_gpu:
         torch.cuda.set_device(_own_gpu(launcher))
-    # both: tensors on GPUs go by NCCL, what is said about the run by gloo, which does not wait for a GPU
+    # both: tensors on GPUs go by NCCL, messages about the run by gloo, which does not wait for a GPU
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     store, rank, world_size = next(rendezvous("env://", timeout=TIMEOUT))
     global _store
@@ -63,11 +70,13 @@ def stop() -> None:
 
 @contextmanager
 def ending_together(arguments: Namespace) -> Iterator[None]:
-    """Around all that a rank does, its start included: several ranks tell of their end as one would.
+    """Around all that a rank does, its start included: several ranks report their end as one would.
 
     Only the first that fails raises its error; the others, whose errors mostly follow from that one, leave
-    by SystemExit.  After a signal, on which all agree, only rank 0 raises Stopped.  arguments: launcher, and
-    debug, with which each rank raises its own.
+    by SystemExit.  After a signal, on which all agree, only rank 0 raises Stopped.
+
+    Args:
+        arguments: of the command line: `launcher`, and `debug`, with which each rank raises its own error.
     """
     try:
         yield
@@ -115,7 +124,7 @@ def as_on_first_rank(tensors: Iterable[torch.Tensor]) -> None:
 
 
 def on_any_rank(flag: bool) -> bool:
-    """Whether it is true on one of the ranks; each of them learns so."""
+    """Whether the flag is true on at least one rank; every rank gets the same answer."""
     if not dist.is_initialized():
         return flag
     found = torch.tensor(int(flag))
@@ -132,7 +141,7 @@ def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
 
 
 def wait_for_all() -> None:
-    """Until every rank is here."""
+    """Wait until every rank is here."""
     on_any_rank(False)  # not dist.barrier, which between GPUs would not notice that one of them is gone
 
 
@@ -142,7 +151,7 @@ def is_first_here() -> bool:
 
 
 def launch() -> str | None:
-    """What names the torchrun above this process: the same after each of its restarts, and no other's."""
+    """A name of the torchrun above this process: the same after each of its restarts, and unique."""
     # TORCHELASTIC_RESTART_COUNT stays 0 where a machine has come back or joined
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")  # UNIQUE_FOLDER/attempt_N/LOCAL_RANK/error.json
     return str(Path(file).parents[2]) if file else None
@@ -151,19 +160,20 @@ def launch() -> str | None:
 def _fails_first() -> bool:
     """Whether no other rank has asked this before."""
     if _store is None and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        # not yet where all can be asked: most likely the same has happened to each
+        # there is no store yet to ask the others: most likely the same has happened to each
         return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     try:
         return (_store or _store_of_torchrun()).add("failures", 1) == 1
-    except (RuntimeError, ValueError):  # it has gone with the process that held it
+    except (RuntimeError, ValueError):  # the store has gone with the process that held it
         return False
 
 
 def _of_this_start(store: Store, rank: int, world_size: int) -> Store:
-    """A part of the store that the ranks of this start share with no other.
+    """A part of the store that only the ranks of this start use.
 
     torchrun (2.13) keeps its store from restart to restart, and with it the addresses of ranks that are gone;
-    its number of restarts is not the same on every machine.  So rank 0 draws a name and tells it to who asks.
+    its number of restarts is not the same on every machine.  So rank 0 draws a name and gives it to every
+    rank that asks.
     """
     own, deadline = uuid4().hex, time.monotonic() + TIMEOUT.total_seconds()
     if rank > 0:
@@ -195,7 +205,7 @@ def _store_of_torchrun() -> Store:
 def _own_gpu(launcher: str) -> int:
     local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if launcher == "slurm" and there == 1:
-        return 0  # srun --gpus-per-task=1 shows each process its own alone
+        return 0  # with srun --gpus-per-task=1 each process sees only its own
     if local >= there:
         raise UserError(
             f"--launcher {launcher}: process {local + 1} of this machine, which has {there} GPUs; start "
@@ -221,7 +231,7 @@ def _be_as_torchrun(port: int | None) -> None:
             names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
             os.environ["MASTER_ADDR"] = names[0]
         except (OSError, subprocess.CalledProcessError, IndexError) as error:
-            text = f"--launcher slurm: `{' '.join(command)}` does not tell the first machine: {error}"
+            text = f"--launcher slurm: `{' '.join(command)}` does not name the first machine: {error}"
             raise UserError(f"{text}; set MASTER_ADDR") from error
     os.environ.update(ranks)
     os.environ.setdefault("MASTER_PORT", str(port or 29500))

@@ -1,4 +1,4 @@
-"""The exceptions that end a command with one line, and how such a line lists names."""
+"""The exceptions that end a command with one line, and a way to list names in such a line."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,12 @@ class UserError(ValueError):
 
 
 class Stopped(Exception):
-    """A run ended early because it was told to by a signal, with nothing lost; the message says where."""
+    """A signal ended a run early, with nothing lost; the message says where.
+
+    Args:
+        signal: its number.
+        message: where the run ended.
+    """
 
     def __init__(self, signal: int, message: str = ""):
         super().__init__(message)
@@ -20,7 +25,12 @@ class Stopped(Exception):
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
-    """The first `most` names and how many there are beyond them: 'a.png, b.png and 7 more'."""
+    """The first names and the number of the others: 'a.png, b.png and 7 more'.
+
+    Args:
+        names: all of them.
+        most: how many to write out.
+    """
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

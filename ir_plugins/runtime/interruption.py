@@ -12,9 +12,9 @@ from .errors import Stopped
 
 
 class Interruption:
-    """Within `with Interruption() as interruption:` the first signal is only noted in `received`.
+    """Inside `with Interruption() as interruption:` the first signal is only noted, in `received`.
 
-    A second Ctrl-C ends the process at once, as does any signal within `with interruption.at_once():`.
+    A second Ctrl-C ends the process at once, as does any signal inside `with interruption.at_once():`.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Interruption:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Raise Stopped as soon as a signal comes, or now where one has come."""
+        """Raise Stopped as soon as a signal comes, or now if one has come."""
         self._at_once = True
         try:
             if self.received is not None:
@@ -49,8 +49,8 @@ class Interruption:
             raise KeyboardInterrupt
         first, self.received = self.received is None, signal.Signals(number)
         if first and number == signal.SIGINT:
-            told = "\nfinishing what is under way, then saving; Ctrl-C again ends at once\n"
-            os.write(2, told.encode())  # print may be what was interrupted
+            note = "\nfinishing the current step, then saving; Ctrl-C again ends at once\n"
+            os.write(2, note.encode())  # print may be what was interrupted
         if self._at_once:
             raise Stopped(self.received)
 
@@ -59,6 +59,6 @@ def ignore_signals(worker: int) -> None:
     """A DataLoader's `worker_init_fn`: the run's own process decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # torch's worker looks who its parent is only after this, and takes whoever adopted it for the one
+    # torch's worker looks for its parent only after this; if the parent is dead, it finds whoever adopted it
     if (parent := multiprocessing.parent_process()) is not None and not parent.is_alive():
         os._exit(1)

@@ -10,9 +10,14 @@ from .errors import UserError
 
 @contextlib.contextmanager
 def alone(file: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock on a file, made if need be; raises UserError(refusal) where another process holds it.
+    """Hold a lock on a file; it ends with the process, however that ends.
 
-    The lock ends with the process, however that ends.
+    Args:
+        file: made if it is missing.
+        refusal: the message where another process holds the lock.
+
+    Raises:
+        UserError: another process holds the lock.
     """
     try:
         import fcntl

@@ -1,4 +1,4 @@
-"""What a run runs on: its device, how long that takes, what memory it needs, and the versions."""
+"""The machine of a run: its device, the time and memory that work takes there, versions of packages."""
 
 import ctypes
 import platform
@@ -13,15 +13,21 @@ import torch
 
 
 def synchronize(device: torch.device) -> None:
-    """Until a GPU has done all that it was given."""
+    """Wait until a GPU has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def cost(work: Callable[[], object], device: torch.device) -> tuple[float, int | None]:
-    """Seconds that a call takes, and the bytes that it needs at most; see `MEANING`.
+    """The time and memory that a call takes.
 
-    None for the bytes where the system does not tell them: they are told on GPUs and on Linux.
+    Args:
+        work: called once, without arguments.
+        device: where it works.
+
+    Returns:
+        Seconds, and peak bytes, which `MEANING` explains; None for the bytes where the system does not report
+        them: GPUs and Linux do.
     """
     known = _reset_peak(device)
     before = peak_memory(device) if known and device.type == "cpu" else 0
@@ -41,7 +47,12 @@ MEANING = {
 
 
 def peak_memory(device: torch.device, reset: bool = False) -> int:
-    """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU."""
+    """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU.
+
+    Args:
+        device: whose memory is meant.
+        reset: forget the peak so far first.
+    """
     if reset:
         _reset_peak(device)
     if device.type == "cuda":
@@ -57,14 +68,14 @@ def peak_memory(device: torch.device, reset: bool = False) -> int:
 
 
 def device_name(device: torch.device) -> str:
-    """In words."""
+    """The device in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{torch.get_num_threads()} CPU threads"
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that figures depend on, by name."""
+    """The versions of Python and of the packages that results depend on, by name."""
     names = ("ir_plugins", "basicsr", "torch", "torchvision", "numpy")
     return {"Python": platform.python_version()} | {name: version(name) for name in names}
 

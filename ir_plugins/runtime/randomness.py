@@ -10,7 +10,7 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """Where this process stands in every sequence of random numbers; torch.load reads it as weights only."""
+    """The state of every random generator of this process; torch.load reads it with weights_only=True."""
     name, keys, *rest = np.random.get_state()
     state = {
         "python": random.getstate(),
@@ -23,7 +23,11 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Go on from there; a GPU that the state knows nothing of is left alone."""
+    """Continue every sequence of random numbers where `random_state` left it.
+
+    Args:
+        state: of `random_state`; without a GPU's state, the GPU's generator stays as it is.
+    """
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, *rest = state["numpy"]
@@ -35,7 +39,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Whatever is drawn within, afterwards it is as if nothing had been."""
+    """Afterwards, random numbers continue as if nothing had been drawn inside."""
     state = random_state()
     try:
         yield
@@ -45,7 +49,11 @@ def kept_random_state() -> Iterator[None]:
 
 @contextmanager
 def seeded(*numbers: int) -> Iterator[None]:
-    """Within, random numbers on the CPU follow from these whole numbers of at least 0 alone."""
+    """Inside, random numbers on the CPU depend on nothing but these.
+
+    Args:
+        numbers: whole, at least 0.
+    """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)

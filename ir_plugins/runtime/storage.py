@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and telling whether one still is what was written."""
+"""Files that are whole or not there, and whether one still is what was written."""
 
 import hashlib
 import os
@@ -9,14 +9,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
 
 @contextmanager
 def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """A file to write to, which becomes `path` once the block ends; an error leaves what was there before.
+    """A file to write to, which becomes `path` when the block ends; an error leaves what was there before.
 
-    durable: also after a power cut.  Raises OSError where the disk is full or the folder cannot be made.
+    Args:
+        path: missing folders are made.
+        durable: the file also survives a power cut.
+
+    Raises:
+        OSError: the disk is full, or a folder cannot be made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +39,20 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
 
 
 def save_whole(content: Any, path: str | Path) -> str:
-    """torch.save, whole and durable.  Returns the SHA-256 of the file; raises OSError."""
+    """torch.save, whole and durable.
+
+    Args:
+        content: what to save.
+        path: the file.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        OSError: the disk is full, or a folder cannot be made.
+    """
+    import torch  # here: who only writes other files need not wait for it
+
     with written_whole(path) as file:
         hashing = _Hashing(file)
         try:
@@ -47,9 +63,13 @@ def save_whole(content: Any, path: str | Path) -> str:
 
 
 def is_intact(path: str | Path, digest: str | None = None) -> bool:
-    """Whether a file of torch.save is all there and, with a SHA-256, the very one that had it.
+    """Whether a file of torch.save is complete.
 
     torch writes a checksum of every record, but does not look at it when it reads.
+
+    Args:
+        path: the file.
+        digest: a SHA-256 that the file must have; default: any.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
-    """The cores this process may use; inside a container or job that is fewer than the machine has."""
+    """The cores that this process may use; in a container or job these are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -22,8 +22,14 @@ def in_threads(
 ) -> Iterator[Result]:
     """Yield function(item) for every item, in order, with a progress bar.
 
-    Threads are enough: OpenCV, NumPy, hashing and file reads all let go of the interpreter lock.  At most two
+    Threads are enough: OpenCV, NumPy, hashing and file reads all release the interpreter lock.  At most two
     results per worker wait to be taken, so memory stays bounded.
+
+    Args:
+        function: called with each item, in a thread.
+        items: what to work on.
+        desc: what the bar is called.
+        workers: threads; default: one per usable core.
     """
     workers = workers or usable_cores()
     total = len(items) if isinstance(items, Sized) else None
@@ -42,5 +48,5 @@ def in_threads(
                 yield waiting.popleft().result()
                 bar.update()
         finally:
-            # after an error or Ctrl-C nothing new is begun
+            # after an error or Ctrl-C nothing new starts
             pool.shutdown(wait=True, cancel_futures=True)

@@ -230,7 +230,7 @@ def test_a_list_and_a_template(roots, tmp_path):
     assert paired(gt, lq, **more) == [("1", "1x4.png", "1.png"), ("3", "3x4.png", "3.png")]
     (tmp_path / "list.txt").write_text("3.png\n1.png\n2.png\n5.png\n")
     message = refused(gt, lq, **more)
-    assert f"as {tmp_path}/list.txt wants it" in message and "filename_tmpl (it is '{}x4')" in message
+    assert f"as {tmp_path}/list.txt lists them" in message and "filename_tmpl (it is '{}x4')" in message
     assert f"dataroot_lq ({lq}) lacks 2: 2x4, 5x4; " in message
     assert f"dataroot_gt ({gt}) lacks 1: 5; " in message
 

@@ -81,7 +81,7 @@ def test_integers_are_rounded_after_each_direction(scale, dtype):
     image[5:9] = top
     found = imresize(image, float(scale))
     assert found.dtype == dtype and found.shape == (math.ceil(13 * scale), math.ceil(11 * scale), 3)
-    for channel in range(3):
+    for channel in range(3 if scale < 4 else 1):  # the slow way takes seconds
         np.testing.assert_array_equal(found[..., channel], slow(image[..., channel], scale, int(top)))
 
 

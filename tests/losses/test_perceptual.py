@@ -6,8 +6,8 @@ import pytest
 import torch
 import torchvision
 
-from ir_plugins.losses import VGGPerceptualLoss
-from ir_plugins.losses.perceptual import CONVOLUTIONS, layer_names
+from ir_plugins.losses import VGGPerceptualLoss, perceptual
+from ir_plugins.losses.perceptual import VGGS, layer_names
 from ir_plugins.runtime.errors import UserError
 
 
@@ -60,11 +60,18 @@ def test_it_is_the_distance_of_torchvisions_features(file, shape, criterion):
     assert loss(pred, target).item() == pytest.approx(wanted, rel=1e-4)
 
 
-@pytest.mark.parametrize("vgg_type", CONVOLUTIONS)
+DEPTHS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2,) * 5, "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+
+
+@pytest.mark.parametrize("vgg_type", VGGS)
 def test_layers_lie_where_torchvision_has_them(vgg_type):
+    depths = DEPTHS[vgg_type]  # convolutions of each block (Simonyan and Zisserman 2014, table 1)
+    names = [f"conv{block}_{i + 1}" for block, depth in enumerate(depths, 1) for i in range(depth)]
+    layers = perceptual.vgg_features(vgg_type)
+    assert [name for name in layer_names(layers) if name.startswith("conv")] == names
     with torch.device("meta"):
         theirs = getattr(torchvision.models, vgg_type)(weights=None).features
-        ours = VGGPerceptualLoss({layer_names(vgg_type)[-3]: 1.0}, vgg_type=vgg_type).features
+        ours = VGGPerceptualLoss({names[-1]: 1.0}, vgg_type=vgg_type).features
     assert len(ours) == len(theirs) - 2  # the last ReLU and pooling come after the last convolution
     assert all(type(a) is type(b) for a, b in zip(ours, theirs, strict=False))
     shapes = {key: value.shape for key, value in theirs.state_dict().items()}

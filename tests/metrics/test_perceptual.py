@@ -142,7 +142,7 @@ def test_missing_weights_are_told_in_one_line(packages, name, fault):
 
 
 def test_pictures_that_cannot_work_are_told(packages):
-    with pytest.raises(UserError, match="lpips: 30x37 pixels are too few to measure, the least side is 31"):
+    with pytest.raises(UserError, match="lpips: a picture of 30x37 is too small, its least side is 31"):
         lpips(*pair(30, 37, 3))
     with pytest.raises(UserError, match="dists: sees RGB or gray, not 4 channels"):
         dists(*pair(31, 37, 4))

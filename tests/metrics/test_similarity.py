@@ -161,12 +161,10 @@ def test_the_luma_is_rounded_where_asked_for():
 @pytest.mark.parametrize("mode, least", [("per_channel", 11), ("skimage", 7)])
 def test_pictures_smaller_than_the_window_are_told(mode, least):
     assert np.isfinite(ssim(*pair(least, least, 3), mode=mode))
-    says = (
-        f"^ssim: {least - 1}x23 pixels are too few to measure, the least side is {least}; lower crop_border"
-    )
+    says = f"^ssim: a picture of {least - 1}x23 is too small, its least side is {least}; lower crop_border"
     with pytest.raises(UserError, match=says):
         ssim(*pair(least - 1, 23, 3), mode=mode)
-    with pytest.raises(UserError, match=f"^ssim: {least - 1}x{least + 1} pixels"):
+    with pytest.raises(UserError, match=f"^ssim: a picture of {least - 1}x{least + 1} "):
         ssim(*pair(least + 1, least + 3, 3), mode=mode, crop_border=1)
 
 

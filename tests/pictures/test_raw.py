@@ -9,6 +9,7 @@ import cv2
 import lmdb
 import numpy as np
 import pytest
+from children import SERVER
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -190,7 +191,7 @@ def pixels_of(key, readers):
     return [np.array(raw.view(reader.get(key))) for reader in readers]
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", SERVER], ids=["fork", "fresh"])
 def test_workers_read_what_the_parent_has_open(database, pictures, start):
     readers = [MappedLmdb(database), MappedLmdb(str(database))]
     assert_equal_to(readers[0], pictures)

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from ir_plugins.models.results import PictureResult as Row
-from ir_plugins.reports.tables import as_csv, page, remarks, table, write_tables
+from ir_plugins.models.results import PictureResult
+from ir_plugins.reports.tables import as_csv, as_markdown, remarks, summary, write_tables
 
 METRICS = {"psnr": {"type": "calculate_psnr", "crop_border": 3}, "ssim": {"type": "calculate_ssim"}}
 HOW = {"weights": "a/b.pth", "device": "abacus"}
 ROWS = [
-    Row("DPDD", "indoor", "indoor/1", 5, 7, {"psnr": 20.0, "ssim": 0.5}, 9.0, 3_000_000),
-    Row("DPDD", "indoor", "indoor/2", 5, 11, {"psnr": 23.0, "ssim": 0.75}, 0.25, 7_250_000),
-    Row("DPDD", "outdoor", "outdoor/1", 13, 7, {"psnr": 1 / 3, "ssim": 1.0}, 0.5, 1_000_000),
-    Row("Set5", "", "bird, small", 17, 7, {"psnr": math.inf, "ssim": math.nan}, None, None),
-    Row("Set5", "", "baby", 17, 19, {"psnr": 31.0}, 0.125, None, "val:metrics:ssim: too small"),
-    Row("real", "", "lq|only", 17, 19, {}, 2.0, 4_000_000),
+    PictureResult("DPDD", "indoor", "indoor/1", 5, 7, {"psnr": 20.0, "ssim": 0.5}, 9.0, 3_000_000),
+    PictureResult("DPDD", "indoor", "indoor/2", 5, 11, {"psnr": 23.0, "ssim": 0.75}, 0.25, 7_250_000),
+    PictureResult("DPDD", "outdoor", "outdoor/1", 13, 7, {"psnr": 1 / 3, "ssim": 1.0}, 0.5, 1_000_000),
+    PictureResult("Set5", "", "bird, small", 17, 7, {"psnr": math.inf, "ssim": math.nan}, None, None),
+    PictureResult("Set5", "", "baby", 17, 19, {"psnr": 31.0}, 0.125, None, "val:metrics:ssim: too small"),
+    PictureResult("real", "", "lq|only", 17, 19, {}, 2.0, 4_000_000),
 ]
 
 
@@ -45,8 +45,8 @@ def test_a_line_for_each_picture_with_all_digits():
 
 
 def test_a_line_for_each_dataset_below_those_of_its_groups():
-    assert stripped(table(ROWS, METRICS))[0] == ["dataset", "images", "psnr", "ssim", "median s", "peak MB"]
-    assert stripped(table(ROWS, METRICS))[2:] == [
+    assert stripped(summary(ROWS, METRICS))[0] == ["dataset", "images", "psnr", "ssim", "median s", "peak MB"]
+    assert stripped(summary(ROWS, METRICS))[2:] == [
         ["DPDD / indoor", "2", "21.5000", "0.6250", "4.62", "7.2"],
         ["DPDD / outdoor", "1", "0.3333", "1.0000", "0.5", "1.0"],
         ["DPDD", "3", "14.4444", "0.7500", "0.5", "7.2"],  # of the pictures, not of the groups
@@ -56,9 +56,9 @@ def test_a_line_for_each_dataset_below_those_of_its_groups():
 
 
 def test_the_table_is_markdown_that_also_reads_in_a_terminal():
-    text = table([row._replace(dataset="a|b\nc") for row in ROWS[5:]], METRICS)
+    text = summary([row._replace(dataset="a|b\nc") for row in ROWS[5:]], METRICS)
     assert stripped(text)[2][0] == "a\\|b c"
-    rows = table(ROWS, METRICS).splitlines()
+    rows = summary(ROWS, METRICS).splitlines()
     assert len({len(line) for line in rows}) == 1
     assert re.fullmatch(r"\| -{3,} (\| -{2,}: )+\|", rows[1])
 
@@ -73,9 +73,9 @@ def test_what_the_means_leave_out_is_told():
 
 
 def test_the_page_tells_how_it_was_measured():
-    text = page("My_Test", ROWS, METRICS, HOW)
+    text = as_markdown("My_Test", ROWS, METRICS, HOW)
     assert text.startswith("# My_Test\n\n| dataset")
-    assert table(ROWS, METRICS) in text
+    assert summary(ROWS, METRICS) in text
     for line in (
         "- weights: a/b.pth",
         "- device: abacus",
@@ -86,7 +86,7 @@ def test_the_page_tells_how_it_was_measured():
         assert line in text.splitlines()
     assert "in the first picture (DPDD, indoor/1: 9 s)" in text
     assert re.search(r"^- date: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}$", text, re.MULTILINE)
-    assert "left out" not in page("My_Test", ROWS[:3], METRICS, HOW)
+    assert "left out" not in as_markdown("My_Test", ROWS[:3], METRICS, HOW)
 
 
 def test_both_files_are_replaced_at_once(tmp_path, monkeypatch):
@@ -107,6 +107,6 @@ def test_both_files_are_replaced_at_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("rows", [[], ROWS[5:]])
 def test_without_figures_there_are_tables_all_the_same(rows):
-    assert len(lines(table(rows, {}))) == 2 + len(rows)
+    assert len(lines(summary(rows, {}))) == 2 + len(rows)
     assert as_csv(rows, {}).count("\n") == 1 + len(rows)
-    assert page("run", rows, {}, {}).startswith("# run\n")
+    assert as_markdown("run", rows, {}, {}).startswith("# run\n")

@@ -16,14 +16,14 @@ from tiny import tiny_options
 
 from ir_plugins.models.samples import Sample
 from ir_plugins.options.reading import complete
-from ir_plugins.reports import figures as report_pictures
+from ir_plugins.reports import figures as report_figures
 from ir_plugins.reports.figures import KINDS, encode, fit
 from ir_plugins.reports.training import page, write_report
 
 from basicsr.utils import get_root_logger
 
 VOID = {"meta", "input", "img", "br"}
-EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&${name} $name"
+EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&{{ name }}{% raw %}{#"
 EMPTY = {"losses": [], "metrics": []}
 
 
@@ -293,7 +293,7 @@ def test_pictures_up_to_the_limit_are_left_alone():
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_a_page_full_of_noise_stays_small(count, monkeypatch):
-    monkeypatch.setattr(report_pictures, "BUDGET", 300_000)
+    monkeypatch.setattr(report_figures, "BUDGET", 300_000)
     noise = [np.random.default_rng(i).integers(0, 256, (600, 800, 3), dtype=np.uint8) for i in range(3)]
     text = page(options(), EMPTY, [Sample("Set5", "noise", *noise)] * count, {})
     assert 200_000 < len(text) < 300_000 * 4 / 3 + 40_000
@@ -356,9 +356,11 @@ def test_a_name_that_is_no_text_can_be_written(tmp_path):
     assert "caf?.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_layout_is_installed_with_the_package(tmp_path):
+def test_the_templates_are_installed_with_the_package(tmp_path):
     root = Path(__file__).parents[2]
     command = [sys.executable, "setup.py", "-q", "build", "--build-base", str(tmp_path / "build")]
     subprocess.run([*command, "build_py", "-d", str(tmp_path / "lib")], cwd=root, check=True)
-    layout = "ir_plugins/report_page.html"
-    assert (tmp_path / "lib" / layout).read_bytes() == (root / layout).read_bytes()
+    templates = [file.relative_to(root) for file in (root / "ir_plugins/reports").glob("*.html")]
+    assert len(templates) == 2
+    for file in templates:
+        assert (tmp_path / "lib" / file).read_bytes() == (root / file).read_bytes()

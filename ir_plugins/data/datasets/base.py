@@ -1,4 +1,4 @@
-"""What all datasets here share: pairing, reading, cutting a training patch, turning it.
+"""What all datasets here share: pair pictures, read them, cut a training patch, turn it.
 
 H x W picture, h x w window of it, C channels, s scale
 """
@@ -22,29 +22,36 @@ from ...pictures.store import Store
 from ...pictures.window import Window, augmented, padded, to_tensor
 from ...runtime.errors import UserError
 from ...runtime.randomness import seeded
-from ..pairing import Row, pair
+from ..pairing import Pairing, pair
 
 COLOUR = Key(Literal["rgb", "gray", "y"], "what pictures are read as; y: luma alone; default rgb")
 
 
 def known_keys(*names: str) -> dict[str, Key]:
-    """Keys that BasicSR's datasets have too."""
+    """Keys that BasicSR's datasets have too.
+
+    Args:
+        names: of the keys.
+    """
     return {name: (LOADER | PICTURES)[name] for name in names}
 
 
 class PictureDataset(Dataset):
-    """Pictures in folders or LMDBs; a subclass says of which kinds, and what makes an item of them.
+    """Pictures in folders or LMDBs; a subclass says of which kinds, and how they become an item.
 
-    opt: the dataset's block with `phase` filled in; `scale` is 1 where it is missing.  Raises UserError,
-    beginning with the key, on options that cannot work and on pictures that do not pair.
+    An item has lq (C, H, W) and gt (C, sH, sW), RGB or gray, in [0, 1]; lq_path, gt_path; and name, GT's path
+    below its root without the ending.  In training, lq and gt are one random window of gt_size, filled up by
+    reflection if the picture is smaller, and turned and mirrored alike.  In validation and test everything
+    random about an item follows from its name.
 
-    An item: lq (C, H, W) and gt (C, sH, sW), RGB or gray, in [0, 1]; lq_path, gt_path; name: GT's path below
-    its root without the ending.  In training they are one random window of gt_size, filled up by reflection
-    where a picture is smaller, turned and mirrored alike.  In validation and test everything random about an
-    item follows from its name.
+    Args:
+        opt: The dataset's block, with `phase` filled in; `scale` is 1 if it is missing.
+
+    Raises:
+        UserError: an option cannot work, or pictures do not pair; the message begins with the key.
     """
 
-    # what may stand in its block beside the loader's keys, and what must
+    # the keys of its block beside the loader's, and the required ones
     option_keys: Mapping[str, Key] = known_keys(
         "io_backend", "dataroot_gt", "meta_info_file", "gt_size", "use_hflip", "use_rot"
     )
@@ -58,9 +65,9 @@ class PictureDataset(Dataset):
         self.scale: int = opt.get("scale") or 1
         self.colour: Colour = self.colour_of(opt)
         self.bits = self.bits_of(opt)
-        self.rows = self.rows_of(opt)
-        # where the pictures lie in folders of the root, results are told for each of those
-        self.groups = [row.name.split("/")[0] if "/" in row.name else "" for row in self.rows]
+        self.pairings = self.pairings_of(opt)
+        # if the root holds folders, a test reports each of them
+        self.groups = [pairing.name.split("/")[0] if "/" in pairing.name else "" for pairing in self.pairings]
         flag = "unchanged" if self.bits == 16 else "any" if self.colour == "y" else "color"
         backend = opt["io_backend"]["type"]
         self._stores = {kind: Store(root, backend, flag) for kind, root in self.roots(opt).items()}
@@ -73,19 +80,34 @@ class PictureDataset(Dataset):
         raise NotImplementedError
 
     def patches(self, pictures: dict[str, np.ndarray], window: Window) -> list[np.ndarray]:
-        """The window of LQ (or of each view) and, last, of GT: (h, w, C), (sh, sw, C), in self.colour.
+        """The window of LQ (or of each view), (h, w, C), and, last, of GT, (sh, sw, C), in self.colour.
 
-        GT alone where `finished` makes LQ out of it.
-        pictures: of each kind (H, W, C) as stored.  window: in the pixels of LQ.
+        GT alone if `finished` makes LQ out of it.
+
+        Args:
+            pictures: of each kind, (H, W, C), as stored.
+            window: in the pixels of LQ.
         """
         raise NotImplementedError
 
     def size(self, pictures: dict[str, np.ndarray]) -> tuple[int, int]:
-        """Height and width of LQ.  Raises ValueError where there can be none."""
+        """Height and width of LQ.
+
+        Args:
+            pictures: of each kind, (H, W, C), as stored.
+
+        Raises:
+            ValueError: the pictures' sizes do not fit.
+        """
         raise NotImplementedError
 
     def finished(self, lq: Tensor, gt: Tensor) -> Tensor:
-        """What is to be done to lq (C, h, w) when everything else has been; lq may be gt itself."""
+        """The last step on the way to lq.
+
+        Args:
+            lq: (C, h, w); it may be gt itself.
+            gt: (C, sh, sw).
+        """
         return lq
 
     @classmethod
@@ -95,14 +117,14 @@ class PictureDataset(Dataset):
 
     @classmethod
     def bits_of(cls, opt: Mapping[str, Any]) -> int:
-        """How many bits of a channel are read: 8, of whatever files, or 16, of files that have so many."""
+        """How many bits of a channel are read: 8, from any file, or 16, from files that have so many."""
         return 8
 
-    # -- what `basicsr check` and the check of the data ask
+    # -- for `basicsr check` and the check of the data
 
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Key and text of what is wrong with a block, for `checks.option_file.check`."""
+        """Key and text of each mistake in a block, for `checks.option_file.check`."""
         for key, value in opt.items():
             if key.startswith("dataroot") and value == "none":
                 yield key, "is none, which only dataroot_lq of Dataset_GaussianDenoising may be"
@@ -122,7 +144,7 @@ class PictureDataset(Dataset):
         return 3 if cls.colour_of(opt) == "rgb" else 1
 
     @classmethod
-    def rows_of(cls, opt: Mapping[str, Any]) -> list[Row]:
+    def pairings_of(cls, opt: Mapping[str, Any]) -> list[Pairing]:
         """The pictures that belong together, in the order of their names.  Raises UserError."""
         return pair(
             cls.roots(opt),
@@ -134,17 +156,17 @@ class PictureDataset(Dataset):
     # -- items
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.pairings)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self.rows[index]
-        pictures = {kind: self._read(kind, file) for kind, file in row.files.items()}
-        with self._random_numbers(row):
-            *lqs, gt = (to_tensor(patch) for patch in self._ready(self._patches(row, pictures)))
+        pairing = self.pairings[index]
+        pictures = {kind: self._read(kind, file) for kind, file in pairing.files.items()}
+        with self._random_numbers(pairing):
+            *lqs, gt = (to_tensor(patch) for patch in self._ready(self._patches(pairing, pictures)))
             lq = self.finished(torch.cat(lqs) if lqs else gt, gt)
-        paths = {f"{kind}_path": self._stores[kind].path(file) for kind, file in row.files.items()}
+        paths = {f"{kind}_path": self._stores[kind].path(file) for kind, file in pairing.files.items()}
         lq_path = paths[next(iter(paths))]  # the left view's, of two; GT's, of pictures that have no other
-        return {"lq": lq, "gt": gt, "lq_path": lq_path, **paths, "name": row.name}
+        return {"lq": lq, "gt": gt, "lq_path": lq_path, **paths, "name": pairing.name}
 
     @property
     def training(self) -> bool:
@@ -162,23 +184,23 @@ class PictureDataset(Dataset):
             raise UserError(f"{store.where(file)} has {found}; {type(self).__name__} needs 3 of 16 bits")
         return pixels
 
-    def _random_numbers(self, row: Row) -> AbstractContextManager:
+    def _random_numbers(self, pairing: Pairing) -> AbstractContextManager:
         if self.training:
-            return nullcontext()  # the loader seeds them, draw by draw
-        digest = hashlib.blake2b(os.fsencode(row.name), digest_size=8).digest()
+            return nullcontext()  # the loader seeds them for each item
+        digest = hashlib.blake2b(os.fsencode(pairing.name), digest_size=8).digest()
         return seeded(int.from_bytes(digest, "little"))
 
-    def _patches(self, row: Row, pictures: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def _patches(self, pairing: Pairing, pictures: dict[str, np.ndarray]) -> list[np.ndarray]:
         try:
             h, w = self.size(pictures)
         except ValueError as error:
-            raise UserError(f"{self._stores['gt'].where(row.files['gt'])}: {error}") from None
+            raise UserError(f"{self._stores['gt'].where(pairing.files['gt'])}: {error}") from None
         side = self.opt["gt_size"] // self.scale if self.training else max(h, w)
         top, left = (random.randint(0, max(0, length - side)) for length in (h, w))
         return self.patches(pictures, Window(top, left, min(side, h), min(side, w)))
 
     def _ready(self, patches: list[np.ndarray]) -> list[np.ndarray]:
-        """The patches filled up and turned; whole pictures as they are."""
+        """In training, the patches filled up and turned; whole pictures as they are."""
         if not self.training:
             return patches
         *lqs, gt = patches

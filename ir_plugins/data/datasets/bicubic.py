@@ -19,7 +19,7 @@ class BicubicDataset(DegradedDataset):
     """Pictures and their small copies, made as `scripts/prepare_sr.py` makes them: MATLAB's bicubic, `scale`
     times smaller, 8 bits.
 
-    GT is cut to a multiple of `scale` at the right and the bottom.
+    GT is cut at the right and the bottom to a multiple of `scale`.
     """
 
     needs_scale_1 = False

@@ -1,4 +1,4 @@
-"""What the datasets share that make low quality out of ground truth while reading."""
+"""What datasets share that make LQ out of GT while they read."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from .base import PictureDataset
 class DegradedDataset(PictureDataset):
     """Pictures in one folder or LMDB, dataroot_gt, from which LQ is made.
 
-    A whole LQ is what would lie on the disk had it been made before.
+    In validation and test, LQ equals a file that was made before.
     """
 
     needs_scale_1 = True
@@ -34,7 +34,12 @@ class DegradedDataset(PictureDataset):
 
 
 def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """What is wrong with a level that is one number, or the least and the greatest to draw between."""
+    """Key and text of what is wrong with a level.
+
+    Args:
+        key: of the level.
+        value: a number, or the least and the greatest to draw between.
+    """
     if value is None:
         yield key, f"is missing; write a number, or the least and the greatest: {key}: [5, 50]"
     elif isinstance(value, list) and (
@@ -44,7 +49,12 @@ def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def drawn(level: Any, *, whole: bool = False) -> Any:
-    """A level: the number itself, or one drawn between the least and the greatest."""
+    """A level.
+
+    Args:
+        level: a number, or the least and the greatest, between which one is drawn.
+        whole: draw a whole number.
+    """
     if not isinstance(level, list):
         return level
     return random.randint(*level) if whole else random.uniform(*level)

@@ -18,9 +18,9 @@ from .degraded import DegradedDataset, drawn, level_problems
 class JPEGDataset(DegradedDataset):
     """Pictures compressed to JPEG, whole, and decoded again.
 
-    quality: 1 to 100, or the least and the greatest, between which each draw has its own whole number.
-    encoder: opencv, the default, or libjpeg by way of Pillow; with the versions tested both give the same
-    pixels.  color: gray and y are compressed as one channel.
+    `quality` is 1 to 100, or the least and the greatest, between which each item draws a whole number.
+    `encoder` is opencv, the default, or libjpeg, which is Pillow's; both gave the same pixels in the versions
+    tested.  With `color` gray or y, one channel is compressed.
     """
 
     option_keys: Mapping[str, Key] = {
@@ -38,7 +38,7 @@ class JPEGDataset(DegradedDataset):
     def patches(self, pictures: dict[str, np.ndarray], window: Window) -> list[np.ndarray]:
         quality = drawn(self.opt["quality"], whole=True)
         h, w = pictures["gt"].shape[:2]
-        # of other blocks a block only sees the colour of the pixels next to it
+        # a block depends on others only through the colour of the pixels next to it
         around = window.around(h, w, grid=GRID, margin=GRID)
         gt = self.coloured(around.cut(pictures["gt"]))
         lq = compressed(gt, quality, self.opt.get("encoder") or "opencv")

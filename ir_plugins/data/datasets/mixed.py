@@ -20,18 +20,18 @@ from .paired import PairedDataset
 class MixedDataset(Dataset):
     """Several datasets as one, for one network that restores after rain, snow and drops.
 
-    sets: by any name a block of a dataset, PairedDataset where it has no `type`; what it leaves out it takes
-    from the block around it (io_backend, gt_size, ...).  weight, in such a block: how often its pictures
-    come, relative to the other sets'; each must have one, or none.  Without, every picture comes once an
-    epoch; with weights an epoch is as long, its pictures drawn at random.
+    `sets` holds the blocks of datasets by any names; one without `type` is a PairedDataset, and keys that it
+    leaves out come from the block around it (io_backend, gt_size, ...).  `weight`, in such a block, says how
+    often its pictures come, relative to the other sets'; all sets have one, or none.  Without weights, every
+    picture comes once an epoch; with weights, an epoch is as long and its pictures are drawn at random.
 
-    An item is the set's own; `name` begins with the set's.
+    An item is the set's own; its `name` begins with the set's.
     """
 
     needed: tuple[str, ...] = ("sets",)
     option_keys: Mapping[str, Key] = {
         **PairedDataset.option_keys,
-        "sets": Key(dict, "by any name a block of a dataset, with a weight if not all pictures count alike"),
+        "sets": Key(dict, "datasets' blocks by any names, with weights if pictures come unequally often"),
     }
 
     def __init__(self, opt: dict[str, Any]):
@@ -49,7 +49,7 @@ class MixedDataset(Dataset):
 
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Key and text of what is wrong with a block, for `checks.option_file.check`."""
+        """Key and text of each mistake in a block, for `checks.option_file.check`."""
         if faults := list(_type_problems(opt.get("sets"))):
             yield from faults
             return
@@ -58,14 +58,14 @@ class MixedDataset(Dataset):
 
     @classmethod
     def channels(cls, opt: Mapping[str, Any]) -> int | None:
-        """The channels of lq, None where there are no sets that could tell."""
+        """The channels of lq, None if the sets are no blocks of datasets."""
         return None if any(_type_problems(opt.get("sets"))) else next(iter(_channels(opt).values()))
 
     def __len__(self) -> int:
         return self.ends[-1]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        index = range(len(self))[index]  # an IndexError beyond the end, by which a loop knows it
+        index = range(len(self))[index]  # beyond the end an IndexError, which ends a loop
         if self.opt["phase"] == "train" and None not in self.weights:
             (number,) = random.choices(range(len(self.sets)), self.weights)
             place = random.randrange(len(self.sets[number]))
@@ -80,7 +80,7 @@ class MixedDataset(Dataset):
 
 
 def blocks(opt: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The block of each set, filled up from the one around it."""
+    """The block of each set, filled up from the block around it."""
     around = {key: value for key, value in opt.items() if key not in ("sets", "type", "name")}
     return {
         name: {"type": "PairedDataset"} | around | {k: v for k, v in block.items() if k != "weight"}
@@ -97,11 +97,11 @@ def _channels(opt: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _type_problems(sets: Any) -> Iterator[tuple[str, str]]:
-    """Where there are no blocks of datasets that can be mixed."""
+    """What is wrong if the sets are no blocks of datasets that can be mixed."""
     if not isinstance(sets, dict) or not sets or not all(isinstance(b, dict) for b in sets.values()):
         yield "sets", "must be a block of datasets' blocks: {rain: {dataroot_gt: ..., dataroot_lq: ...}}"
         return
-    known = [key for key, item in DATASET_REGISTRY if hasattr(item, "rows_of")]
+    known = [key for key, item in DATASET_REGISTRY if hasattr(item, "pairings_of")]
     for name, block in sets.items():
         if "gt_size" in block:
             yield f"sets:{name}:gt_size", "stands in the block around the sets, for a batch has one size"

@@ -15,10 +15,10 @@ from .degraded import DegradedDataset, drawn, level_problems
 
 
 class NoiseDataset(DegradedDataset):
-    """Pictures with white Gaussian noise of a level that the subclass says."""
+    """Pictures with white Gaussian noise; a subclass says how strong it is."""
 
     def level(self) -> tuple[float, int | None]:
-        """A draw's sigma, and the seed of its noise where NumPy is to make it."""
+        """The sigma of an item, and the seed of its noise if NumPy is to make it."""
         raise NotImplementedError
 
     def finished(self, lq: Tensor, gt: Tensor) -> Tensor:
@@ -29,12 +29,12 @@ class NoiseDataset(DegradedDataset):
 
 @DATASET_REGISTRY.register()
 class GaussianNoiseDataset(NoiseDataset):
-    """Pictures with white Gaussian noise, which is neither clipped nor rounded unless `rounded` says so.
+    """Pictures with white Gaussian noise, neither clipped nor rounded unless `rounded` is true.
 
-    sigma: the noise's standard deviation on the scale of 0 to 255, or the least and the greatest, between
-    which each draw has its own.  Training noise is new at every draw.  A test picture's noise follows from
-    its name or, with `seed`, is NumPy's of that seed for every picture anew, as Restormer's test scripts make
-    it (seed: 0).
+    `sigma` is the noise's standard deviation on the scale of 0 to 255, or the least and the greatest, between
+    which each item draws its own.  Training noise is always new.  A test picture's noise follows from its
+    name or, with `seed`, is NumPy's of that seed for every picture, as Restormer's test scripts make it
+    (seed: 0).
     """
 
     option_keys: Mapping[str, Key] = {

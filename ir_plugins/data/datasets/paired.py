@@ -16,8 +16,8 @@ from .base import COLOUR, PictureDataset, known_keys
 class PairedDataset(PictureDataset):
     """Pairs of pictures in two folders or LMDBs: deraining, deblurring, real noise, dehazing, prepared LR.
 
-    They pair by name, whatever it ends in, folders of folders included; `meta_info_file` may list GT's names
-    or LQ's and GT's paths.  `bits: 16` reads 16-bit files as such, and refuses others.
+    They pair by name, endings aside, in subfolders too; `meta_info_file` may list GT's names, or LQ's and
+    GT's paths.  `bits: 16` reads 16-bit files as such, and refuses others.
     """
 
     needed = ("io_backend", "dataroot_lq", "dataroot_gt")
@@ -25,7 +25,7 @@ class PairedDataset(PictureDataset):
         **PictureDataset.option_keys,
         **known_keys("dataroot_lq", "filename_tmpl"),
         "color": COLOUR,
-        "bits": Key(Literal[8, 16], "of a channel: 16 wants files that have so many; default 8"),
+        "bits": Key(Literal[8, 16], "of a channel: 16 needs files that have so many; default 8"),
     }
 
     @staticmethod
@@ -61,8 +61,8 @@ class PairedDataset(PictureDataset):
 class DualPixelDataset(PairedDataset):
     """A left and a right view of dual pixels and the sharp picture, all of 16 bits (DPDD).
 
-    lq is (6, H, W): the left view's RGB and then the right one's.  lq_path is the left view's; lqL_path and
-    lqR_path are there too.
+    lq is (6, H, W): the left view's RGB, then the right view's.  lq_path is the left view's path; items have
+    lqL_path and lqR_path too.
     """
 
     needed = ("io_backend", "dataroot_lqL", "dataroot_lqR", "dataroot_gt")
@@ -89,9 +89,8 @@ class DualPixelDataset(PairedDataset):
 class LQDataset(PairedDataset):
     """Pictures without ground truth in one folder or LMDB, to be restored: in validation and test only.
 
-    Other than BasicSR's SingleImageDataset it reads 16 bits, folders of folders and lists.
-
-    An item has no gt; name is the picture's path below its root without the ending.
+    Unlike BasicSR's SingleImageDataset it reads 16 bits, subfolders and lists.  An item has no gt; its name
+    is the picture's path below its root without the ending.
     """
 
     needed = ("io_backend", "dataroot_lq")
@@ -111,6 +110,6 @@ class LQDataset(PairedDataset):
             yield "type", "is LQDataset, which has nothing to learn from; PairedDataset has ground truth too"
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self.rows[index]
-        lq = to_tensor(self.coloured(self._read("lq", row.files["lq"])))
-        return {"lq": lq, "lq_path": self._stores["lq"].path(row.files["lq"]), "name": row.name}
+        pairing = self.pairings[index]
+        lq = to_tensor(self.coloured(self._read("lq", pairing.files["lq"])))
+        return {"lq": lq, "lq_path": self._stores["lq"].path(pairing.files["lq"]), "name": pairing.name}

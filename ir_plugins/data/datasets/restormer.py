@@ -1,9 +1,9 @@
 """The datasets that Restormer's published option files name, with the keys that stand there.
 
-`geometric_augs` stands for one of the eight turns and mirrorings of the square.  On purpose other than
-published: pictures come in the order of their names, in LMDBs too; a window may lie at the last offset; the
-noise of a test picture leaves the global random numbers alone; an 8-bit picture among dual pixels, which used
-to come out 257 times too dark, is an error.
+`geometric_augs` draws one of the eight turns and mirrorings of the square.  Differences from the published
+code, on purpose: pictures come in the order of their names, in LMDBs too; a window may lie at the last
+offset; the noise of a test picture leaves the global random numbers alone; an 8-bit picture among dual
+pixels, which came out 257 times too dark, is an error.
 """
 
 import random
@@ -49,10 +49,10 @@ class Dataset_PairedImage(_Published, PairedDataset):
 class Dataset_GaussianDenoising(_Published, NoiseDataset):
     """Restormer's Gaussian noise: lq is gt with white noise added, neither clipped nor rounded.
 
-    dataroot_lq is `none`; in_ch: 3 for colour, the default, or 1 for gray.  Noise levels are standard
-    deviations on the scale of 0 to 255.  Training takes sigma_type and sigma_range: constant and a number;
-    random and two of them to draw between; choice and a list to draw from.  Validation and test take
-    sigma_test; the noise is NumPy's of seed 0, for every picture anew.
+    `dataroot_lq` is `none`; `in_ch` is 3 for colour, the default, or 1 for gray.  Noise levels are standard
+    deviations on the scale of 0 to 255.  Training needs `sigma_type` and `sigma_range`: constant and a
+    number; random and two numbers to draw between; choice and a list to draw from.  Validation and test need
+    `sigma_test`; the noise is NumPy's of seed 0 for every picture.
     """
 
     option_keys = _published(NoiseDataset.option_keys) | {

@@ -1,1 +1,1 @@
-"""Preparation of data sets: presets.py is the table of what there is, the other files are how it is done."""
+"""Preparation of data sets: presets.py lists the sets, the other files make them."""

@@ -1,4 +1,4 @@
-"""Where pictures are cut: the published grids, DPDD's sharpness filter, the centre; or not at all."""
+"""Where pictures are cut: in a grid, DPDD's least sharp crops dropped, in the centre, or not at all."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +9,36 @@ import numpy as np
 from ...pictures.window import Window
 
 
+def grid(height: int, width: int, *, size: int, step: int, spare: int = 0) -> list[Window]:
+    """Overlapping squares that cover a picture, row by row.
+
+    Args:
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        size: the side of a square, in pixels; a shorter side of the picture stays uncut.
+        step: from one square to the next, in pixels.
+        spare: how many pixels at the right and the bottom may stay uncovered; where more would, a last square
+            ends at the edge.  BasicSR calls it thresh_size.
+    """
+
+    def starts(length: int) -> list[int]:
+        last = max(0, length - size)
+        regular = list(range(0, last + 1, step))
+        return [*regular, last] if last - regular[-1] > spare else regular
+
+    sides = min(size, height), min(size, width)
+    return [Window(top, left, *sides) for top in starts(height) for left in starts(width)]
+
+
 @dataclass(frozen=True)
 class Grid:
-    """Overlapping squares of `size`, every `step` and at the far edges, row by row; sizes in pixels.
+    """Restormer's published crops, STEM-1.png, STEM-2.png, ...; a picture with a shorter side stays whole.
 
-    A picture is taken whole where a side is shorter than `size`, on which the published scripts break, or not
-    longer than `only_above`.  drop: this share of a picture's crops, the least sharp ones, is left out.
+    Args:
+        size: the side of a crop, in pixels.
+        step: from one crop to the next, in pixels.
+        only_above: pictures with a side of up to so many pixels stay whole.
+        drop: this share of a picture's crops, the least sharp ones, is left out.
     """
 
     size: int
@@ -24,24 +48,26 @@ class Grid:
 
     def windows(self, height: int, width: int) -> list[Window]:
         """Every window of a picture, in the published order."""
-        if self.is_whole(height, width):
+        if self.is_whole(height, width):  # on such pictures the published scripts fail
             return [Window(0, 0, height, width)]
-        rows, columns = (
-            [*range(0, side - self.size, self.step), side - self.size] for side in (height, width)
-        )
-        return [Window(top, left, self.size, self.size) for top in rows for left in columns]
+        return grid(height, width, size=self.size, step=self.step)
 
     def is_whole(self, height: int, width: int) -> bool:
+        """Whether a picture of this size stays whole."""
         return min(height, width) < self.size or min(height, width) <= self.only_above
 
     def sizes(self, stem: str, height: int, width: int) -> dict[str, tuple[int, int]]:
         """Name and size of every crop that is kept."""
         windows = self.windows(height, width)
-        kept = windows[int(self.drop * len(windows)) :]  # which ones these are, their pixels tell
+        kept = windows[int(self.drop * len(windows)) :]  # their pixels decide which ones these are
         return {f"{stem}-{number}.png": window[2:] for number, window in enumerate(kept, 1)}
 
     def cut(self, pictures: list[np.ndarray]) -> Iterator[np.ndarray]:
-        """Crops of pictures (H, W[, C]) of one size, the last of them the sharp one: picture by picture."""
+        """All crops of the first picture, then all of the next, ...
+
+        Args:
+            pictures: (H, W) or (H, W, C), all of one size; the last one is the sharp one.
+        """
         windows = self.windows(*pictures[0].shape[:2])
         if removed := int(self.drop * len(windows)):
             order = np.argsort(sharpness([window.cut(pictures[-1]) for window in windows]), kind="stable")
@@ -51,16 +77,22 @@ class Grid:
 
 @dataclass(frozen=True)
 class Centre:
-    """The square in the middle; a picture with a shorter side is taken whole."""
+    """The square in the middle, STEM.png; a picture with a shorter side stays whole.
+
+    Args:
+        size: the side of the square, in pixels.
+    """
 
     size: int
 
     def windows(self, height: int, width: int) -> list[Window]:
+        """The one window of a picture."""
         if self.is_whole(height, width):
             return [Window(0, 0, height, width)]
         return [Window((height - self.size) // 2, (width - self.size) // 2, self.size, self.size)]
 
     def is_whole(self, height: int, width: int) -> bool:
+        """Whether a picture of this size stays whole."""
         return min(height, width) < self.size
 
     def sizes(self, stem: str, height: int, width: int) -> dict[str, tuple[int, int]]:
@@ -68,16 +100,19 @@ class Centre:
         return {f"{stem}.png": self.windows(height, width)[0][2:]}
 
     def cut(self, pictures: list[np.ndarray]) -> Iterator[np.ndarray]:
-        """The crop of each picture (H, W[, C]); they have one size."""
+        """The crop of each picture, (H, W) or (H, W, C); all have one size."""
         window = self.windows(*pictures[0].shape[:2])[0]
         return (window.cut(picture) for picture in pictures)
 
 
 def sharpness(crops: list[np.ndarray]) -> np.ndarray:
-    """How sharp each crop (H, W, 3) of a picture is beside the others, 0 to 1, as DPDD's authors measure it.
+    """How sharp each crop of a picture is beside the others, 0 to 1, as DPDD's authors measure it.
 
     The gradient's magnitude, summed over the crop, is stretched to 0..1 over all crops; four sizes of the
     Sobel operator are multiplied.
+
+    Args:
+        crops: each (H, W, 3), BGR.
     """
     product = np.ones(len(crops))
     grays = [cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY) for crop in crops]

@@ -1,10 +1,16 @@
-"""How the sets of pairs are distributed, by their authors and by those who gathered them."""
+"""How sets of pairs are distributed, by their authors and by others who collected them."""
 
 from .sources import Layout
 
 
 def pairs(*places: str, input: str = "input", target: str = "target") -> tuple[Layout, ...]:
-    """Pairs of equal name in two folders, in any of these places."""
+    """Pairs of equal name in two folders, in any of several places.
+
+    Args:
+        places: folders below --source, each ending in "/" or empty.
+        input: the folder of the inputs.
+        target: the folder of the targets.
+    """
     return tuple(Layout({"input": f"{place}{input}/*", "target": f"{place}{target}/*"}) for place in places)
 
 
@@ -16,7 +22,7 @@ RAIN100 = (
 
 
 def gopro(split: str) -> tuple[Layout, ...]:
-    """GOPRO_Large, with the names of its scenes before those of the frames; or gathered."""
+    """GOPRO_Large, the names of its scenes put before the frames' names; or collected in two folders."""
     scenes = Layout({"input": f"{split}/*/blur/*", "target": f"{split}/*/sharp/*"})
     return (scenes, *pairs(f"{split}/", f"{split}/GoPro/", f"GoPro/{split}/"))
 
@@ -44,7 +50,12 @@ def raindrop(split: str) -> tuple[Layout, ...]:
 
 
 def dense_haze(split: str, numbers: range) -> tuple[Layout, ...]:
-    """A folder for each split, or all in one and told apart by number."""
+    """A folder for each split, or one folder for all, split by the pictures' numbers.
+
+    Args:
+        split: train, val or test.
+        numbers: of the split's pictures.
+    """
     return (
         *pairs(f"{split}_dense/", f"{split}/", target="gt"),
         *pairs(f"{split}/"),
@@ -54,7 +65,7 @@ def dense_haze(split: str, numbers: range) -> tuple[Layout, ...]:
 
 
 def weather(place: str) -> tuple[Layout, ...]:
-    """The test sets of AllWeather, gathered or as their authors have them."""
+    """The test sets of AllWeather, collected or as their authors publish them."""
     # fifteen rains of each Outdoor-Rain picture: im_0001_s80_a04 belongs to im_0001
     outdoor = [
         Layout(

@@ -1,4 +1,4 @@
-"""Make pictures out of files, in threads; a journal lets a killed run go on, and a look verifies them."""
+"""Make pictures out of files, in threads; a journal lets a killed run continue, and each file is verified."""
 
 import hashlib
 import json
@@ -12,12 +12,20 @@ import numpy as np
 
 from ...pictures.files import Broken, files_in, look_at_file
 from ...pictures.lmdb import write_lmdb
+from ...pictures.writing import QUICK_PNG, write_picture
 from ...runtime.errors import UserError, listed
+from ...runtime.storage import written_whole
 from ...runtime.threads import in_threads
 
 
 class Output(NamedTuple):
-    """A file to be made and its size in pixels; a height of 0 says that it is a text."""
+    """A file to be made.
+
+    Args:
+        file: its path.
+        height: in pixels; 0 for a text.
+        width: in pixels.
+    """
 
     file: Path
     height: int
@@ -25,10 +33,15 @@ class Output(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Files that go together and what becomes of them; the journal knows a job by its name.
+    """Files that go together and what is made of them.
 
-    make: takes what the sources hold and gives pixels (H, W[, C]) or the bytes of the file for each output,
-    in their order; raises Broken before it gives the first.  None: the sources are the outputs, in place.
+    Args:
+        name: the journal's name for the job.
+        sources: the files.
+        outputs: what is made.
+        make: gets the sources' bytes and yields, for each output in order, pixels (H, W) or (H, W, C), or the
+            bytes of the file; it raises Broken before it yields anything.  None: the sources already are the
+            outputs.
     """
 
     name: str
@@ -38,7 +51,11 @@ class Job(NamedTuple):
 
 
 class Journal:
-    """What earlier runs have finished, one JSON object a line: settings, then jobs and LMDBs by content."""
+    """What earlier runs have finished, one JSON object a line: settings, then jobs and LMDBs by content.
+
+    Args:
+        path: the file; it may be missing.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -61,7 +78,17 @@ class Journal:
 
 
 def decoded(content: bytes, height: int, width: int, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """The pixels (H, W[, C]) of an image file of at least this size; raises Broken on any other."""
+    """The pixels of an image file, (H, W) or (H, W, C).
+
+    Args:
+        content: the bytes of the file.
+        height: the least height, in pixels.
+        width: the least width, in pixels.
+        flag: OpenCV's, how to decode.
+
+    Raises:
+        Broken: it is no image of at least this size.
+    """
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     if pixels is None or pixels.shape[0] < height or pixels.shape[1] < width:
         raise Broken("damaged")
@@ -71,7 +98,14 @@ def decoded(content: bytes, height: int, width: int, flag: int = cv2.IMREAD_COLO
 def refuse_foreign(
     settings: dict[str, Any], journal: Journal, jobs: Iterable[Job], folders: Iterable[Path]
 ) -> None:
-    """Raise UserError where the folders hold what these jobs and settings do not make."""
+    """Raise UserError if the folders hold anything that these jobs and settings do not make.
+
+    Args:
+        settings: of this run.
+        journal: of the runs before.
+        jobs: of this run.
+        folders: what the jobs fill.
+    """
     there = [str(folder) for folder in folders if folder.exists() and files_in(folder, recursive=True)]
     if journal.settings is None and there:
         raise UserError(f"--output: {listed(there)} was not made here; delete it or take another --output")
@@ -96,7 +130,14 @@ def refuse_foreign(
 def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: str) -> None:
     """Write every output that is not there yet.
 
-    Raises UserError, beginning with the option that named them, on sources that cannot be decoded.
+    Args:
+        jobs: in the order of their reports.
+        journal: what is finished; it is continued.
+        workers: threads; None for one per usable core.
+        option: the option that named the sources; messages begin with it.
+
+    Raises:
+        UserError: sources cannot be decoded.
     """
 
     def make_one(job: Job) -> str | None:
@@ -134,17 +175,25 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
         raise UserError(f"{option}: {len(damaged)} images are damaged: {listed(damaged)}; replace them")
 
 
-def _write(file: Path, pixels: np.ndarray | bytes) -> None:
-    """Write a file, as PNG unless it is bytes already, that is there wholly or not at all."""
-    part = file.with_name(f".{file.name}.part")
-    if not isinstance(pixels, bytes):
-        pixels = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-    part.write_bytes(pixels)
-    os.replace(part, file)
+def _write(file: Path, content: np.ndarray | bytes) -> None:
+    """Write pixels as a PNG, or bytes as they are."""
+    if not isinstance(content, bytes):
+        write_picture(file, content, level=QUICK_PNG)
+        return
+    with written_whole(file, durable=False) as whole:
+        whole.write(content)
 
 
 def verify(jobs: Iterable[Job], workers: int | None) -> None:
-    """Compare the size of every written picture with the plan.  Raises UserError."""
+    """Compare the size of every written picture with the plan.
+
+    Args:
+        jobs: what was made.
+        workers: threads; None for one per usable core.
+
+    Raises:
+        UserError: a file is missing, damaged or of another size.
+    """
 
     def fault(output: Output) -> str:
         try:
@@ -163,14 +212,25 @@ def verify(jobs: Iterable[Job], workers: int | None) -> None:
 def pack(
     jobs: Iterable[Job], folders: Iterable[Path], journal: Journal, workers: int | None, codec: str = "png"
 ) -> None:
-    """Pack every folder into the LMDB beside it, unless that holds the same images.  Raises UserError."""
+    """Pack every folder into the LMDB beside it, unless that holds the same images.
+
+    Args:
+        jobs: what the folders hold.
+        folders: to be packed.
+        journal: what is finished; it is continued.
+        workers: threads; None for one per usable core.
+        codec: png or raw.
+
+    Raises:
+        UserError: an LMDB holds something else, or cannot be written.
+    """
     content = _content(jobs, journal)
     if codec != "png":
         content = f"{codec} {content}"
     for folder in folders:
         database = Path(f"{folder}.lmdb")
         if not database.exists():
-            # said first: a run killed just after the database appears must know it again
+            # noted first: after a run that was killed when the database appeared, the next must recognise it
             key = _key(folder, journal)
             journal.add(databases={key: content})
             journal.databases[key] = content
@@ -183,7 +243,13 @@ def pack(
 
 
 def outdated(jobs: Iterable[Job], folders: Iterable[Path], journal: Journal) -> list[Path]:
-    """The LMDBs that hold other pictures than their folders do now."""
+    """The LMDBs that hold other pictures than their folders do now.
+
+    Args:
+        jobs: what the folders hold.
+        folders: that may be packed.
+        journal: what is finished.
+    """
     content = _content(jobs, journal)
     packed = {Path(f"{folder}.lmdb"): journal.databases.get(_key(folder, journal)) for folder in folders}
     old = [path for path, known in packed.items() if known and known.split()[-1] != content]

@@ -1,4 +1,4 @@
-"""What a preset consists of: folders of pictures, taken whole or cut, planned before anything is written."""
+"""The parts of a preset: folders of pictures, taken whole or cut, planned before anything is written."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,13 @@ from .sources import Group, Layout, Source, first_match
 
 
 class Count(NamedTuple):
-    """How many pictures (or pairs) of a kind there are, and how many the published set has, if known."""
+    """How many pictures (or pairs) of a kind there are.
+
+    Args:
+        where: the part's folder.
+        found: the number in --source.
+        published: the number in the published set, if known.
+    """
 
     where: str
     found: int
@@ -27,7 +33,15 @@ class Count(NamedTuple):
 
 @dataclass
 class Plan:
-    """What is to be done: jobs, the folders they fill, links to folders that stay where they are, counts."""
+    """What is to be done.
+
+    Args:
+        jobs: what to write.
+        folders: what the jobs fill.
+        links: folders that stay where they are, by the link to make.
+        counts: for the report.
+        notes: for the report.
+    """
 
     jobs: list[Job] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
@@ -48,10 +62,17 @@ class Plan:
 class Pictures:
     """Pictures, or pairs of them, in a folder for each role.
 
-    folder: below the output.  published: how many the published set has.  cut: where they are cut; None
-    takes them whole, byte for byte.  bits: what a channel must have.  labels: NAME_labels.npy beside the
-    pictures hold the places, from 1, of those that go into the subfolder NAME.  every_source: each --source
-    is a folder of pictures, whose name is a part of theirs, rather than one place to look for all.
+    Args:
+        folder: below the output.
+        layouts: how they may lie below --source.
+        published: how many the published set has.
+        cut: where they are cut; None copies them whole, byte for byte.
+        bits: what a channel must have.
+        labels: each NAME_labels.npy beside the pictures holds the places, from 1, of the pictures that go
+            into the subfolder NAME.
+        every_source: each --source is a folder of pictures, and its name becomes a part of their names;
+            otherwise, --source is where to look for all of them.
+        optional: the set is fine without them.
     """
 
     folder: str
@@ -64,7 +85,7 @@ class Pictures:
     optional: bool = False
 
     def expected(self) -> list[str]:
-        """How it may lie below --source, a line each."""
+        """How the part may lie below --source, a line each."""
         if self.every_source:
             return ["several --source, each a folder of pictures, or one that holds such folders"]
         return [f"{layout}" for layout in self.layouts] + [
@@ -72,7 +93,16 @@ class Pictures:
         ]
 
     def plan(self, sources: Sequence[Source], output: Path, workers: int | None) -> Plan | None:
-        """What is to be done; None where no source has this part.  Raises UserError on what will not do."""
+        """What is to be done; None if no source has this part.
+
+        Args:
+            sources: where to look.
+            output: where the set is written.
+            workers: threads; None for one per usable core.
+
+        Raises:
+            UserError: pictures cannot be used.
+        """
         groups = self._from_every(sources) if self.every_source else first_match(sources, self.layouts)
         if not groups:
             return None
@@ -154,9 +184,14 @@ def _looked_at(groups: Sequence[Group], bits: int, workers: int | None) -> list[
 
 
 def refuse(faults: Iterable[str], count: int) -> None:
-    """Raise UserError if there are faults among `count` pictures or pairs."""
+    """Raise UserError if there are faults.
+
+    Args:
+        faults: in words.
+        count: of all pictures or pairs.
+    """
     if faults := list(faults):
-        raise UserError(f"--source: {len(faults)} of {count} pictures will not do: {listed(faults)}")
+        raise UserError(f"--source: {len(faults)} of {count} pictures cannot be used: {listed(faults)}")
 
 
 def _mode(path: Path) -> str:
@@ -175,7 +210,7 @@ def _places(sources: Sequence[Source], labels: Sequence[str], count: int) -> lis
         files = [file for source in sources for file in source.found(name)]
         if not files:
             raise UserError(
-                f"--source: {name} is missing, which tells the {label} pictures; it comes with the test set"
+                f"--source: {name} is missing: it lists the {label} pictures and comes with the test set"
             )
         try:
             numbers = np.load(files[0], allow_pickle=False).ravel().tolist()

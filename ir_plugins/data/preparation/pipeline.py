@@ -1,7 +1,8 @@
 """Prepare a set from beginning to end: look at everything, write, verify, count."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...pictures.files import existing_folder, files_in
@@ -16,6 +17,33 @@ from .sources import Source
 JOURNAL = ".prepared.jsonl"  # hidden: the output may itself be what a dataset reads
 
 
+def exit_status(program: str, work: Callable[[], object]) -> int:
+    """Do the work of a script; print what ends it early.
+
+    Args:
+        program: the script's name, with which its messages begin.
+        work: called without arguments.
+
+    Returns:
+        The exit status: 0 on success, 2 for the user's mistakes, 130 for Ctrl-C.
+    """
+    try:
+        work()
+        return 0
+    except UserError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"{program}: error: {error}; mend that and run the same command again: it continues",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; run the same command again: it continues", file=sys.stderr)
+        return 130
+
+
 def prepare(
     name: str,
     folders: Sequence[str | Path],
@@ -25,12 +53,23 @@ def prepare(
     lmdb: bool = False,
     codec: str = "png",
 ) -> list[str]:
-    """Make the set PRESETS[name] out of folders and return what to tell about it, line by line.
+    """Make a set.  When interrupted, call it again to continue.
 
-    Nothing is written before every picture has been looked at.  When interrupted, call it again to go on.
-    workers: threads, by default one per usable core.  lmdb: also pack each folder into FOLDER.lmdb.
+    Nothing is written before every picture has been looked at.
 
-    Raises UserError on folders that do not hold the set, or not wholly, and on an output of something else.
+    Args:
+        name: of the set, a key of PRESETS.
+        folders: where it was unpacked.
+        output: where to write.
+        workers: threads; default: one per usable core.
+        lmdb: also pack each folder into FOLDER.lmdb.
+        codec: of the LMDBs, png or raw.
+
+    Returns:
+        What to report, line by line.
+
+    Raises:
+        UserError: the folders do not hold the whole set, or the output holds something else.
     """
     preset = PRESETS[name]
     sources = [Source(existing_folder(folder, "--source")) for folder in folders]
@@ -47,7 +86,7 @@ def prepare(
             raise UserError(f"--output: {link} is there already and is not {target}; move it away")
     _refuse_twins(plan.jobs)
     journal = Journal(output / JOURNAL)
-    # a set that lies in its place is looked at and left alone
+    # a set that is in its place already is only looked at
     if lmdb or plan.links or any(job.make for job in plan.jobs):
         work.refuse_foreign({"preset": name}, journal, plan.jobs, to_fill)
         output.mkdir(parents=True, exist_ok=True)
@@ -62,7 +101,7 @@ def prepare(
             if lmdb:
                 work.pack(plan.jobs, plan.folders, journal, workers, codec)
             for database in work.outdated(plan.jobs, plan.folders, journal):
-                text = "holds other pictures than its folder now; delete it and pack anew"
+                text = "holds other pictures than its folder now; delete it and pack again"
                 plan.notes.append(f"{database} {text}")
     return _report(output, plan)
 
@@ -88,7 +127,7 @@ def _plan(name: str, preset: Preset, sources: Sequence[Source], output: Path, wo
 
 
 def layouts(parts: Sequence[Part]) -> list[str]:
-    """How the parts of a set may lie below --source, a line each."""
+    """How parts of a set may lie below --source, a line each."""
     return [
         f"    {part.folder}: {text}" if part.folder else f"    {text}"
         for part in parts
@@ -101,9 +140,14 @@ def _fills(job: Job, folder: Path) -> bool:
 
 
 def _settled(job: Job, folders: dict[Path, Path]) -> Job:
-    """The job, with nothing to make if its sources are its outputs; folders: by resolved path.
+    """The job, with nothing to make if its sources are its outputs.
 
-    Raises UserError where a source lies among what is written: its folder would not be of one kind.
+    Args:
+        job: as planned.
+        folders: that are written, by resolved path.
+
+    Raises:
+        UserError: a source lies in a folder that is written, which would then hold two kinds of pictures.
     """
     outputs = [output.file for output in job.outputs]
     pairs = zip(job.sources, outputs, strict=False)

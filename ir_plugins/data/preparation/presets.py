@@ -1,4 +1,4 @@
-"""The sets that scripts/prepare_data.py knows; to add one, add it to PRESETS and to docs/DATASETS.md."""
+"""The sets that scripts/prepare_data.py knows; add a new one to PRESETS and to docs/DATASETS.md."""
 
 from dataclasses import dataclass
 
@@ -6,17 +6,21 @@ from .cuts import Centre, Grid
 from .distributions import RAIN100, SIDD, dense_haze, dpdd, gopro, pairs, raindrop, weather
 from .parts import Pictures
 from .sources import Layout
-from .special import Blocks, Boxes, Pairs
+from .special import Blocks, Boxes, PairList
 
 # each has folder (below the output), optional, expected() and plan(), as Pictures says
-Part = Pictures | Blocks | Boxes | Pairs
+Part = Pictures | Blocks | Boxes | PairList
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A set: what it is in one line, its parts, and what prepare_sr.py does about it.
+    """A set.
 
-    sr: "" nothing; "train" all of it; "test" HR and LR of the pictures in GT, which `parts` made.
+    Args:
+        about: what it is, in one line.
+        parts: what to make.
+        sr: what `prepare_sr` makes: "" nothing; "train" everything; "test" HR and LR of the pictures in GT,
+            which `parts` made.
     """
 
     about: str
@@ -111,8 +115,8 @@ PRESETS: dict[str, Preset] = {
     "SPAD": Preset(
         "real rain: two lists of pairs, checked; pictures stay where they are",
         (
-            Pairs("", "real_world.txt", 638492, optional=True),
-            Pairs("", "real_test_1000.txt", 1000, optional=True),
+            PairList("", "real_world.txt", 638492, optional=True),
+            PairList("", "real_test_1000.txt", 1000, optional=True),
         ),
     ),
     # motion blur

@@ -15,15 +15,16 @@ from ...runtime.errors import UserError, listed
 class Layout:
     """One way in which a set is distributed.
 
-    patterns: for each role ("input", "target") where its pictures lie below --source, without the extension.
-    `*` is a part of a name that pairs share, and that (joined by "-") they are called by afterwards; `<any>`
-    is one that differs or does not matter.  Upper and lower case are the same.
-
-    named_after_input: call a pair as its input is called; inputs may then share a target.
-    spare: the other roles may hold pictures that no input asks for; with a list or numbers they always may.
-    by_order: where names do not pair, the n-th pictures in natural order do, if there are equally many.
-    list_file: a text that names the inputs to take, in any column; where it is missing all are taken.
-    numbers: take only those inputs whose name is one of these numbers.
+    Args:
+        patterns: for each role ("input", "target") where its pictures lie below --source, without the
+            extension.  `*` is a part of the name that pairs share; these parts, joined by "-", become the
+            pair's name.  `<any>` is a part that differs or does not matter.  Upper and lower case are equal.
+        named_after_input: a pair gets its input's name; inputs may then share a target.
+        spare: the other roles may hold pictures that no input asks for; with a list or numbers they always
+            may.
+        by_order: if names do not pair but there are equally many, the n-th pictures in natural order do.
+        list_file: a text that names the inputs to take, in any column; if it is missing, all are taken.
+        numbers: take only inputs whose name is one of these numbers.
     """
 
     patterns: dict[str, str]
@@ -39,7 +40,12 @@ class Layout:
 
 
 class Group(NamedTuple):
-    """Pictures that go together: their common name, and the file of each role."""
+    """Pictures that go together.
+
+    Args:
+        name: their common name.
+        files: one of each role.
+    """
 
     name: str
     files: tuple[Path, ...]
@@ -47,13 +53,17 @@ class Group(NamedTuple):
 
 @dataclass
 class Source:
-    """A folder named with --source."""
+    """A folder named with --source.
+
+    Args:
+        root: its path.
+    """
 
     root: Path
 
     @cached_property
     def opened(self) -> list["Source"]:
-        """The source and, where it holds nothing but a folder, that one, and so on: archives add some."""
+        """The source and, if it holds nothing but a folder, that folder, and so on: archives add some."""
         chain: list[Source] = [self]
         for _ in range(3):
             inside = [path for path in chain[-1].root.iterdir() if not path.name.startswith(".")]
@@ -72,7 +82,7 @@ class Source:
         return [(path.relative_to(self.root).with_suffix("").as_posix(), path) for path in images]
 
     def found(self, name: str) -> list[Path]:
-        """The files of that name, in whatever folder below the source."""
+        """The files of this name, in any folder below the source."""
         return [path for path in self.all_files if path.name == name]
 
     def __str__(self) -> str:
@@ -85,11 +95,15 @@ class Source:
 
 
 def matches(source: Source, layout: Layout, prefix: str = "") -> list[Group] | None:
-    """The pictures of a source that is laid out so, in natural order; None if it is not.
+    """The pictures of a source that has this layout, in natural order; None if it has not.
 
-    prefix: what to put before the path of each picture for the layout to look at.
+    Args:
+        source: where to look.
+        layout: how the pictures may lie.
+        prefix: what to put before each picture's path before the layout looks at it.
 
-    Raises UserError on pictures without a counterpart and on names that come twice.
+    Raises:
+        UserError: pictures lack a counterpart, or names come twice.
     """
     roles: list[list[tuple[str, Path]]] = []
     for pattern in layout.patterns.values():
@@ -111,14 +125,14 @@ def _paired(layout: Layout, roles: list[list[tuple[str, Path]]], spare: bool) ->
     first, *others = roles
     named = [(path.stem if layout.named_after_input else key, key, path) for key, path in first]
     _refuse_twins([(name, path) for name, _, path in named])
-    tables = []
+    by_role = []
     for role, entries in zip([*layout.patterns][1:], others, strict=True):
         _refuse_twins(entries)
-        table, keys = dict(entries), {key for _, key, _ in named}
-        lonely = [str(path) for _, key, path in named if key not in table]
+        by_key, keys = dict(entries), {key for _, key, _ in named}
+        lonely = [str(path) for _, key, path in named if key not in by_key]
         if lonely and layout.by_order and len(entries) == len(named):
             ordered = sorted(entries, key=lambda entry: natural(entry[0]))
-            table = {
+            by_key = {
                 key: path
                 for (_, key, _), (_, path) in zip(sorted(named, key=_natural_name), ordered, strict=True)
             }
@@ -131,9 +145,9 @@ def _paired(layout: Layout, roles: list[list[tuple[str, Path]]], spare: bool) ->
                 f"({next(iter(layout.patterns.values()))} and {layout.patterns[role]}): {listed(lonely)}; "
                 "complete or remove them"
             )
-        tables.append(table)
+        by_role.append(by_key)
     return [
-        Group(name, (path, *(table[key] for table in tables)))
+        Group(name, (path, *(by_key[key] for by_key in by_role)))
         for name, key, path in sorted(named, key=_natural_name)
     ]
 
@@ -167,7 +181,7 @@ def _list_file(root: Path, name: str) -> Path | None:
 
 
 def _listed(source: Source, file: Path, entries: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Those pictures that a list names, in any of its columns, by the path from wherever it counts."""
+    """The pictures that a list names in any of its columns, by paths from some folder above them."""
     endings: dict[tuple[str, ...], set[Path]] = {}
     for _, path in source.files:
         parts = path.relative_to(source.root).parts
@@ -181,7 +195,7 @@ def _listed(source: Source, file: Path, entries: list[tuple[str, Path]]) -> list
         return next((endings[tail] for tail in tails if tail in endings), set())
 
     inputs = {path for _, path in entries}
-    found = {word: located(word) for _, columns in table(file) for word in columns}
+    found = {word: located(word) for _, columns in numbered_columns(file) for word in columns}
     if unclear := [word for word, paths in found.items() if not paths or len(paths & inputs) > 1]:
         raise UserError(
             f"--source: {file} names {len(unclear)} files that are not below {source.root}, or there more "
@@ -191,8 +205,8 @@ def _listed(source: Source, file: Path, entries: list[tuple[str, Path]]) -> list
     return [(key, path) for key, path in entries if path in wanted]
 
 
-def table(file: Path) -> list[tuple[int, list[str]]]:
-    """Number and columns of every line of a text that is not blank; columns stand between spaces or tabs."""
+def numbered_columns(file: Path) -> list[tuple[int, list[str]]]:
+    """Number and columns of every line of a text that is not blank; spaces or tabs separate columns."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -204,9 +218,12 @@ def table(file: Path) -> list[tuple[int, list[str]]]:
 def first_match(
     sources: Sequence[Source], layouts: Sequence[Layout], *, named: bool = False
 ) -> list[Group] | None:
-    """The pictures of the first source and layout that go together.
+    """The pictures of the first source and layout that fit each other.
 
-    named: layouts begin with the name of the source's own folder.
+    Args:
+        sources: where to look.
+        layouts: how the pictures may lie.
+        named: layouts begin with the name of the source's own folder.
     """
     for source in [inner for outer in sources for inner in outer.opened]:
         prefix = f"{source.root.resolve().name}/" if named else ""

@@ -1,4 +1,4 @@
-"""Parts that are no folders of pictures: blocks and boxes in MATLAB files, lists of pairs that stay."""
+"""Parts that are no folders of pictures: blocks and boxes in MATLAB files, lists of pairs."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from ...pictures.files import Broken, look_at_file
 from ...runtime.errors import UserError, listed
 from ...runtime.threads import in_threads
 from .jobs import Job, Output
 from .parts import Count, Plan, refuse
-from .sources import Source, table
+from .sources import Source, numbered_columns
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Pairs of arrays (scenes, blocks, H, W, 3), uint8, in two MATLAB files: SIDD's validation blocks.
+    """PairList of arrays (scenes, blocks, H, W, 3), uint8, in two MATLAB files: SIDD's validation blocks.
 
     They become SCENE_BLOCK.png, both counted from 1.
+
+    Args:
+        folder: below the output.
+        files: by role, the name of the MATLAB file.
+        published: how many the published set has.
+        optional: the set is fine without them.
     """
 
     folder: str
@@ -39,8 +44,8 @@ class Blocks:
         paths = tuple(files[0] for files in found)
         shapes = {path: _shape(path) for path in paths}
         if len(set(shapes.values())) > 1:
-            told = " and ".join(f"{path} {shape}" for path, shape in shapes.items())
-            raise UserError(f"--source: {told} do not go together; download both again")
+            found = " and ".join(f"{path} {shape}" for path, shape in shapes.items())
+            raise UserError(f"--source: {found} do not go together; download both again")
         scenes, blocks, h, w, _ = shapes[paths[0]]
         names = [
             f"{scene:04d}_{block:02d}.png" for scene in range(1, scenes + 1) for block in range(1, blocks + 1)
@@ -59,6 +64,8 @@ class Blocks:
 
 def _shape(path: Path) -> tuple[int, ...]:
     """The shape of the array in a MATLAB file, without reading it.  Raises UserError."""
+    import scipy.io  # half a second, for SIDD alone
+
     try:
         with open(path, "rb") as file:
             arrays = [(shape, kind) for _, shape, kind in scipy.io.whosmat(file)]
@@ -73,6 +80,8 @@ def _shape(path: Path) -> tuple[int, ...]:
 
 
 def _array(content: bytes) -> np.ndarray:
+    import scipy.io
+
     try:
         arrays = scipy.io.loadmat(io.BytesIO(content)).values()
     except Exception:
@@ -84,8 +93,13 @@ def _array(content: bytes) -> np.ndarray:
 class Boxes:
     """DND: images_srgb/0001.mat ... as float in 0..1, and info.mat with the 20 boxes of each that are scored.
 
-    Each box becomes a PNG of 16 bits, IMAGE_BOX.png, both counted from 1: rounding is then 257 times finer
-    than of 8 bits, and the server scores what is made of unrounded pixels.
+    Each box becomes a PNG of 16 bits, IMAGE_BOX.png, both counted from 1: this rounds 257 times finer than 8
+    bits, and the server scores results of unrounded pixels.
+
+    Args:
+        folder: below the output.
+        published: how many boxes the published set has.
+        optional: the set is fine without them.
     """
 
     folder: str
@@ -145,7 +159,7 @@ def _h5py() -> Any:
 
 
 def _boxes(info: Path) -> list[list[tuple[int, int, int, int]]]:
-    """For every image its boxes: top, left, and bottom, right just outside, in pixels from 0."""
+    """The boxes of every image: top, left, and bottom, right just outside, in pixels from 0."""
     h5py = _h5py()
     try:
         with h5py.File(info, "r") as file:
@@ -169,13 +183,20 @@ def _image_shape(path: Path) -> tuple[int, int] | str:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairList:
     """A text of two columns, "/rain/path /gt/path", and the pictures it names, which stay where they are.
 
-    The text is written anew, one pair a line and each line ended; folders it names are linked to.
+    The text is written again, one pair a line and each line ended; the output gets links to the folders that
+    it names.
+
+    Args:
+        folder: empty: the text itself is the part.
+        name: of the text.
+        published: how many pairs the published set has.
+        optional: the set is fine without it.
     """
 
-    folder: str  # empty: the text itself is the part
+    folder: str
     name: str
     published: int | None = None
     optional: bool = False
@@ -188,7 +209,7 @@ class Pairs:
         file = next((root / self.name for root in roots if (root / self.name).is_file()), None)
         if file is None:
             return None
-        rows = table(file)
+        rows = numbered_columns(file)
         if wrong := [f"line {number}" for number, columns in rows if len(columns) != 2]:
             raise UserError(
                 f"--source: {file}: not of two columns: {listed(wrong)}; write LQ's path and GT's"

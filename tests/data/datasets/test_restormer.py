@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from children import SERVER
 from picture_sets import SIZES, opened, packed, refused, windows, write
 from torch.utils.data import DataLoader
 
@@ -87,14 +88,14 @@ def test_a_list_of_names_is_followed(pairs, tmp_path):
     (tmp_path / "meta.txt").write_text("c.png (38,10,3)\na.png (14,34,3)\n")
     options |= {"meta_info_file": str(tmp_path / "meta.txt")}
     dataset = Dataset_PairedImage({"phase": "val", "io_backend": {"type": "disk"}} | options)
-    assert [row.files["gt"] for row in dataset.rows] == ["a.png", "c.png"]
+    assert [pairing.files["gt"] for pairing in dataset.pairings] == ["a.png", "c.png"]
     assert torch.equal(dataset[1]["lq"], lqs[2])
     alone = {"dataroot_gt": options["dataroot_gt"], "sigma_test": 0, "phase": "val"}
     alone |= {"io_backend": {"type": "disk"}, "meta_info_file": options["meta_info_file"]}
     assert len(Dataset_GaussianDenoising(alone)) == 2
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", SERVER], ids=["fork", "fresh"])
 def test_workers_read_an_lmdb(pairs, start):
     dataset = opened(Dataset_PairedImage, "train", **packed(pairs[0]))
     dataset[0]  # opened here already

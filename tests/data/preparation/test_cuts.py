@@ -5,7 +5,7 @@ import pytest
 from layouts import picture
 from scipy.ndimage import correlate1d
 
-from ir_plugins.data.preparation.cuts import Centre, Grid, sharpness
+from ir_plugins.data.preparation.cuts import Centre, Grid, grid, sharpness
 from ir_plugins.data.preparation.presets import PRESETS
 
 
@@ -41,6 +41,25 @@ def test_counts_that_are_published():
 def test_small_pictures_stay_whole(preset, size):
     assert grid_of(preset).windows(*size) == [(0, 0, *size)]
     assert grid_of(preset).sizes("x", *size) == {"x-1.png": size}
+
+
+@pytest.mark.parametrize(
+    "spare, rows, columns", [(0, [0, 24, 37], [0]), (12, [0, 24, 37], [0]), (13, [0, 24], [0])]
+)
+def test_what_may_stay_uncovered(spare, rows):
+    windows = grid(85, 41, size=48, step=24, spare=spare)
+    assert windows == [(top, 0, 48, 41) for top in rows]
+
+
+@pytest.mark.parametrize("height, width", [(97, 131), (48, 49), (72, 96), (311, 48)])
+def test_a_grid_covers_all_and_only_the_last_squares_leave_it(height, width):
+    covered = np.zeros((height, width), int)
+    windows = grid(height, width, size=48, step=24)
+    for window in windows:
+        window.cut(covered)[:] += 1
+        assert window.top % 24 == 0 or window.top == height - 48
+        assert window.left % 24 == 0 or window.left == width - 48
+    assert covered.all() and len(set(windows)) == len(windows) and windows == sorted(windows)
 
 
 def test_centre():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from layouts import pictures
 
-from ir_plugins.data.preparation.sources import Layout, Source, first_match, natural, table
+from ir_plugins.data.preparation.sources import Layout, Source, first_match, natural, numbered_columns
 from ir_plugins.runtime.errors import UserError
 
 SIZE = (5, 7)
@@ -74,7 +74,7 @@ def test_a_list_chooses_and_is_checked(workplace):
         found("s", layout)
     Path("s/chosen.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not a text in UTF-8"):
-        table(Path("s/chosen.txt"))
+        numbered_columns(Path("s/chosen.txt"))
 
 
 def test_links_in_a_circle(workplace):

@@ -73,7 +73,7 @@ def test_dnd_that_will_not_do(workplace):
     write_dnd(Path("s"), SIZE)
     Path("s/images_srgb/0002.mat").write_bytes(b"HDF")
     with pytest.raises(
-        UserError, match=r"1 of 2 pictures will not do: s/images_srgb/0002.mat \(cannot be read"
+        UserError, match=r"1 of 2 pictures cannot be used: s/images_srgb/0002.mat \(cannot be read"
     ):
         run("DND", "s")
     Path("s/images_srgb/0002.mat").unlink()
@@ -113,7 +113,10 @@ def test_spad_lists_are_made_regular(workplace):
     "text, says",
     [
         ("/real_world/1/1.png\n", "not of two columns: line 1"),
-        ("/real_world/1/1.png /real_world_gt/1/7.png", r"1 of 1 pictures will not do: real_world_gt/1/7.png"),
+        (
+            "/real_world/1/1.png /real_world_gt/1/7.png",
+            r"1 of 1 pictures cannot be used: real_world_gt/1/7.png",
+        ),
         ("/real_world/1/1.png /real_world_gt/small.png", "of different size"),
         ("/../s/real_world/1/1.png /real_world_gt/1/1.png", "which is in no folder beside it"),
     ],

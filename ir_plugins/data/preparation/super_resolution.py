@@ -1,0 +1,230 @@
+"""Super-resolution sets: HR crops (or whole pictures), MATLAB-bicubic LR copies of them, LMDBs."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...pictures.files import Broken, Look, existing_folder, look_at_file
+from ...pictures.lmdb import image_keys
+from ...pictures.window import Window
+from ...runtime.errors import UserError, listed
+from ...runtime.locks import alone
+from ...runtime.threads import in_threads
+from ..resize import imresize
+from .cuts import grid
+from .jobs import Job, Journal, Output, decoded, make, pack, refuse_foreign, verify
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """How a set is made.
+
+    Args:
+        input: the folders of HR pictures.
+        name: of the set; files and folders are called after it.
+        output: where to write; None for datasets/NAME.
+        scales: how many times smaller LR is, whole numbers from 2.
+        whole: cut no crops, as for a test set.
+        crop_size: the side of an HR crop, in pixels; a multiple of all scales.
+        step: from crop to crop in HR, in pixels; a multiple of all scales.
+        thresh_size: how many HR pixels at the right and the bottom may stay uncovered.
+        lmdb: also pack each folder into FOLDER.lmdb.
+        codec: of the LMDBs, png or raw.
+        workers: threads; None for one per usable core.
+        option: the option of the command line that named `input`; messages begin with it.
+    """
+
+    input: Sequence[str | Path]
+    name: str = "DF2K"
+    output: str | Path | None = None
+    scales: Sequence[int] = (2, 3, 4)
+    whole: bool = False
+    crop_size: int = 480
+    step: int = 240
+    thresh_size: int = 0
+    lmdb: bool = False
+    codec: str = "png"
+    workers: int | None = None
+    option: str = "--input"
+
+    @property
+    def modulus(self) -> int:
+        """What every HR size and position is a multiple of."""
+        return math.lcm(*self.scales)
+
+    def folders(self) -> dict[int, Path]:
+        """The folder of each scale; 1 is HR's."""
+        output = Path(self.output or Path("datasets", self.name))
+        if self.whole:
+            names = {1: f"GTmod{self.modulus}"} | {scale: f"LRbicx{scale}" for scale in self.scales}
+        else:
+            names = {1: f"{self.name}_HR_sub"} | {s: f"{self.name}_LR_bicubic_X{s}_sub" for s in self.scales}
+        return {scale: output / name for scale, name in names.items()}
+
+
+class Crop(NamedTuple):
+    """A crop of an HR picture: its file's name and its window, whose numbers are multiples of every scale."""
+
+    name: str
+    window: Window
+
+
+def prepare_sr(settings: Settings) -> list[str]:
+    """Make a super-resolution set.  When interrupted, call it again to continue.
+
+    Nothing is written before every input has been looked at.  Each picture is trimmed to a multiple of all
+    scales, made small as a whole, and only then cut, so an LR crop is just what lies under its HR crop.
+
+    Returns:
+        What to report, line by line.
+
+    Raises:
+        UserError: numbers do not go together, inputs cannot be used, or --output holds something else.
+    """
+    _check(settings)
+    folders = settings.folders()
+    output = folders[1].parent
+    jobs, crops = _plan(settings, output, folders)
+    keys = ["scales", "whole"] if settings.whole else ["scales", "whole", "crop_size", "step", "thresh_size"]
+    noted = {key: getattr(settings, key) for key in keys} | {"scales": list(settings.scales)}
+    journal = Journal(output / f"{settings.name}_prepare.jsonl")
+    refuse_foreign(noted, journal, jobs, folders.values())
+
+    output.mkdir(parents=True, exist_ok=True)
+    with alone(journal.path, f"--output: another process is writing to {output}; wait for it"):
+        if journal.settings is None:
+            journal.add(settings=noted)
+        make(jobs, journal, settings.workers, option=settings.option)
+        verify(jobs, settings.workers)
+        if settings.lmdb:
+            pack(jobs, folders.values(), journal, settings.workers, settings.codec)
+    return list(_report(settings, len(jobs), crops, folders))
+
+
+def lay_out(stem: str, height: int, width: int, *, crop_size: int, step: int, thresh_size: int) -> list[Crop]:
+    """The crops of a picture as BasicSR's extract_subimages places and numbers them: STEM_s001.png, ...
+
+    Unlike there, a side shorter than `crop_size` stays uncut.
+
+    Args:
+        stem: the picture's name without its ending.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        crop_size: the side of a crop, in pixels.
+        step: from crop to crop, in pixels.
+        thresh_size: how many pixels at the right and the bottom may stay uncovered.
+    """
+    windows = grid(height, width, size=crop_size, step=step, spare=thresh_size)
+    return [Crop(f"{stem}_s{number:03d}.png", window) for number, window in enumerate(windows, 1)]
+
+
+def cutting(
+    stem: str, path: Path, height: int, width: int, crops: list[Crop], folders: dict[int, Path]
+) -> Job:
+    """The job that makes a picture's crops, as 8-bit colour, in every folder.
+
+    Args:
+        stem: the name of the job.
+        path: the picture.
+        height: the height it is trimmed to, in pixels.
+        width: the width it is trimmed to, in pixels.
+        crops: of HR.
+        folders: by scale, 1 for HR.
+    """
+
+    def cut(contents: list[bytes]) -> Iterator[np.ndarray]:
+        image = decoded(contents[0], height, width)[:height, :width]  # (H, W, 3)
+        return pieces(image)
+
+    def pieces(image: np.ndarray) -> Iterator[np.ndarray]:
+        for scale in folders:
+            # the image is made small before it is cut: a crop's edge is no edge of the picture
+            pixels = image if scale == 1 else imresize(image, 1 / scale)
+            for crop in crops:
+                yield Window(*(number // scale for number in crop.window)).cut(pixels)
+
+    outputs = [
+        Output(folder / crop.name, crop.window.height // scale, crop.window.width // scale)
+        for scale, folder in folders.items()
+        for crop in crops
+    ]
+    return Job(stem, (path,), outputs, cut)
+
+
+def _check(settings: Settings) -> None:
+    """Sort the scales; raise UserError where numbers do not go together."""
+    settings.scales = sorted(set(settings.scales))
+    if settings.scales[0] < 2:
+        raise UserError(f"--scales: {settings.scales[0]} makes nothing smaller; give whole numbers from 2")
+    for key, least in (("crop_size", 1), ("step", 1), ("thresh_size", 0), ("workers", 1)):
+        value = getattr(settings, key)
+        if value is not None and value < least:
+            hint = "; --whole leaves images uncut" if key == "crop_size" else f"; give {least} or more"
+            raise UserError(f"--{key}: {value} is too small{hint}")
+    for key in ("crop_size", "step"):
+        if getattr(settings, key) % settings.modulus and not settings.whole:
+            raise UserError(
+                f"--{key}: {getattr(settings, key)} is no multiple of {settings.modulus}, the least common "
+                f"multiple of --scales {' '.join(map(str, settings.scales))}; change one of them"
+            )
+
+
+def _plan(settings: Settings, output: Path, folders: dict[int, Path]) -> tuple[list[Job], list[Crop]]:
+    """Look at every input picture and lay out its crops, in the order of the names.  Raises UserError."""
+    option, modulus = settings.option, settings.modulus
+    paths: dict[str, Path] = {}
+    for folder in settings.input:
+        for key, path in image_keys(existing_folder(folder, option), outside=output).items():
+            stem = key.replace("/", "_")  # BasicSR does not look into subfolders
+            if stem in paths:
+                raise UserError(f"{option}: {paths[stem]} and {path} are both to become {stem}; rename one")
+            paths[stem] = path
+    paths = dict(sorted(paths.items()))
+
+    def look(path: Path) -> Look | str:
+        try:
+            seen = look_at_file(path)
+        except Broken as error:
+            return f"{path} ({error})"
+        if seen.alpha:
+            return f"{path} (has an alpha channel: flatten it)"
+        if min(seen.height, seen.width) < modulus:
+            return f"{path} ({seen.height}x{seen.width}, less than {modulus})"
+        return seen
+
+    looks = list(in_threads(look, paths.values(), desc="looking", workers=settings.workers))
+    if faults := [fault for fault in looks if isinstance(fault, str)]:
+        raise UserError(f"{option}: {len(faults)} of {len(looks)} images cannot be used: {listed(faults)}")
+    jobs, all_crops = [], []
+    for (stem, path), seen in zip(paths.items(), (x for x in looks if isinstance(x, Look)), strict=True):
+        h, w = seen.height // modulus * modulus, seen.width // modulus * modulus
+        if settings.whole:
+            crops = [Crop(f"{stem}.png", Window(0, 0, h, w))]
+        else:
+            sizes = {key: getattr(settings, key) for key in ("crop_size", "step", "thresh_size")}
+            crops = lay_out(stem, h, w, **sizes)
+        jobs.append(cutting(stem, path, h, w, crops, folders))
+        all_crops += crops
+    return jobs, all_crops
+
+
+def _report(settings: Settings, images: int, crops: list[Crop], folders: dict[int, Path]) -> Iterator[str]:
+    """What was made and what to put into the option file."""
+    kind = "images" if settings.whole else f"crops of {images} images"
+    yield f"{folders[1].parent}: {len(crops)} {kind} in each of {len(folders)} folders"
+    sides = [min(crop.window.height, crop.window.width) for crop in crops]
+    small = [side for side in sides if side < settings.crop_size]
+    if small and not settings.whole:
+        count = f"{len(small)} of them are smaller than {settings.crop_size}"
+        yield f"{count}: PairedDataset pads them, for BasicSR's"
+        yield f"PairedImageDataset gt_size may not exceed {min(small)}"
+    ending, backend = (".lmdb", "lmdb") if settings.lmdb else ("", "disk")
+    for scale in settings.scales:
+        yield f"\nscale {scale}, in the option file below datasets:"
+        yield f"    dataroot_gt: {folders[1]}{ending}"
+        yield f"    dataroot_lq: {folders[scale]}{ending}"
+        yield f"    io_backend: {{type: {backend}}}"
