@@ -162,9 +162,12 @@ def test_designs_train_from_an_option_file_alone(tiny, fresh_logger, net, attent
 @pytest.mark.parametrize(
     "designs, message",
     [
-        ({"attention": "asa"}, "attention: 'asa' is unknown (did you mean assa?); choose mdta, assa"),
-        ({"ffn": "gdnf"}, "ffn: 'gdnf' is unknown (did you mean gdfn?); choose gdfn, frfn, leff, mlp"),
-        ({"ffn": "none"}, "ffn: 'none' is unknown; choose gdfn"),
+        (
+            {"attention": "asa"},
+            "attention: 'asa' is unknown (did you mean assa?); choose assa, key_semantic, mdta",
+        ),
+        ({"ffn": "gdnf"}, "ffn: 'gdnf' is unknown (did you mean gdfn?); choose frfn, gdfn, leff, mlp"),
+        ({"ffn": "none"}, "ffn: 'none' is unknown; choose frfn"),
         (
             {"attention": {"type": "assa", "windw_size": 8}},
             "assa takes no 'windw_size' (did you mean window_size?)",
@@ -177,7 +180,7 @@ def test_designs_train_from_an_option_file_alone(tiny, fresh_logger, net, attent
         ({"attention": {"window_size": 8}}, "attention: {'window_size': 8} must be a name or {type: name"),
         ({"ffn": {"type": "mlp", "dim": 8}}, "mlp takes no 'dim'"),
         ({"ffn": ["mlp", "gdfn", "frfn"]}, "ffn: 3 designs for "),
-        ({"attention": 3}, "attention: 3 must be a name or {type: name, ...}; choose mdta"),
+        ({"attention": 3}, "attention: 3 must be a name or {type: name, ...}; choose assa"),
     ],
 )
 def test_a_design_that_cannot_work_gets_one_line(workplace, capsys, net, designs, message):
