@@ -140,9 +140,22 @@ def option_file(net, iterations=2, **designs):
     Path("o.yml").write_text(yaml.safe_dump(options, sort_keys=False))
 
 
-@pytest.mark.parametrize("ffn", FEED_FORWARDS)
-@pytest.mark.parametrize("attention", ATTENTIONS)
-@pytest.mark.parametrize("net", NETS)
+# a Latin square: each net meets each attention and each feed-forward once, and no pair meets two nets
+TRAINED = [
+    (net, attention, list(FEED_FORWARDS)[(row + column) % len(FEED_FORWARDS)])
+    for row, net in enumerate(NETS)
+    for column, attention in enumerate(ATTENTIONS)
+]
+
+
+def test_each_net_is_trained_with_every_design():
+    assert len(NETS) == len(ATTENTIONS) == len(FEED_FORWARDS)  # else the square has gaps
+    assert len({(attention, ffn) for _, attention, ffn in TRAINED}) == len(TRAINED)
+    for net in NETS:
+        assert {ffn for name, _, ffn in TRAINED if name == net} == set(FEED_FORWARDS)
+
+
+@pytest.mark.parametrize("net, attention, ffn", TRAINED)
 def test_designs_train_from_an_option_file_alone(tiny, fresh_logger, net, attention, ffn):
     option_file(net, attention=attention, ffn=ffn)
     assert main(["train", "-opt", "o.yml"]) == 0

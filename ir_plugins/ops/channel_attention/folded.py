@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..convolution import Layer, channel_chunks, depthwise, part, pointwise
 from ..memory import Memory
+from ..precision import without_autocast
 from .reference import EPS
 
 HALF_EPS = 1e-5  # a gradient is divided by it and must not leave float16
@@ -29,7 +30,7 @@ def folded(
         return channel_chunks(x, first, last, memory)
 
     cosine = _cosines(make, cut, dim, heads)
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         attention = (cosine * temperature).softmax(-1)  # (B, n, d, d)
         # project(attention v) = (project attention) v: columns of the projection belong to heads
         columns = project_out[0].flatten(1).unflatten(1, (heads, -1)).transpose(0, 1)  # (n, C, d)
@@ -73,7 +74,7 @@ def _cosine(q: Tensor, k: Tensor, heads: int) -> Tensor:
         length_q, length_k = torch.ones_like(length_q), torch.ones_like(length_k)
     q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))  # (B, n, P, c), (B, n, P, d)
     length_q, length_k = (t.unflatten(-1, (heads, -1)) for t in (length_q, length_k))
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q):
         return (q.mT @ k).to(_precise(q)) / (length_q[..., :, None] * length_k[..., None, :])
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..memory import Memory, chunks, memory_for
+from ..precision import without_autocast
 
 Similarity = Literal["dot", "cosine"]
 
@@ -58,7 +59,7 @@ def _kept(tokens: Tensor, top_k: int, valid: Tensor | None) -> Tensor:
     if top_k >= tokens.shape[1] and valid is not None:
         return valid
     # autocast would rank in half precision, where many similarities tie
-    with torch.autocast(tokens.device.type, enabled=False):
+    with without_autocast(tokens):
         score = tokens @ tokens.mT  # (g, N, N)
     if valid is not None:
         score.masked_fill_(~valid, -torch.inf)

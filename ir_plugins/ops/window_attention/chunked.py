@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..memory import Memory, chunks
+from ..precision import without_autocast
 
 
 def window_attention(
@@ -61,7 +62,7 @@ def _attend(
         weights = weigh(logits if mask is None else logits + mask[windows])
         values = v[:, windows]
         if v.dtype == torch.float16:  # squares beyond 65504 would be infinite in it
-            with torch.autocast(v.device.type, enabled=False):
+            with without_autocast(v):
                 return (weights @ values.float()).to(v.dtype)
         return weights.to(v.dtype) @ values
 

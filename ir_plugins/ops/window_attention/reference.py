@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..precision import without_autocast
+
 
 def window_attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None, dropout: float
@@ -34,5 +36,5 @@ def _logits(q: Tensor, k: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
 
 def _weighted(weights: Tensor, v: Tensor, dropout: float) -> Tensor:
     """Sums of values, in float32 too: squared logits overflow float16."""
-    with torch.autocast(v.device.type, enabled=False):
+    with without_autocast(v):
         return (F.dropout(weights, dropout) @ v.to(weights.dtype)).to(v.dtype)
