@@ -1,7 +1,7 @@
 """`make bench`: how much faster and leaner the fast ways are, against the plain ones, in one run.
 
-Runs alternate and medians are compared, since machines are shared and noisy.  Where outputs or gradients
-differ no ratio is printed and the exit status is 1.
+Runs alternate and their medians are compared, since machines are shared and noisy.  If outputs or gradients
+differ, no ratio is printed and the exit status is 1.
 """
 
 import multiprocessing
@@ -10,12 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
-from plain_ast import PlainAST
-from plain_restormer import PlainRestormer
 from torch import Tensor, nn
 from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracles"))
+
+from plain_ast import PlainAST
+from plain_restormer import PlainRestormer
 
 from ir_plugins.archs import AST, Restormer
 from ir_plugins.ops.key_semantic import Backend, build_dictionary, key_semantic_attention

@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from ..blocks.attention import run_blocks
-from ..blocks.designs import Designs, Own, attentions, feed_forwards
+from ..blocks.designs import Designs, Published, attentions, feed_forwards
 from ..blocks.layers import check_rates
+from ..blocks.reach import Reach, joined, reach_of
+from ..blocks.surroundings import any_size_wanted
 from ..blocks.transformer import TransformerBlock
+from ..ops.choices import check_choice
 from ..ops.padding import crop, pad_to_multiple
+from .declaration import Declares
 
 STAGES = (*(f"encoderlayer_{i}" for i in range(4)), "conv", *(f"decoderlayer_{i}" for i in range(4)))
 WIDTHS = (1, 2, 4, 8, 16, 16, 8, 4, 2)  # times embed_dim; the decoder keeps its skips, so it is twice as wide
@@ -33,21 +37,39 @@ class AST(nn.Module):
     AST-B is embed_dim 32, depths [1, 2, 8, 8, 2, 8, 8, 2, 1], token_mlp frfn (65,362,455 parameters); AST-T
     embed_dim 16, depths all 2.
 
-    img_size: the training size, in pixels.  It only decides whether a level is so small (img_size / 16 at the
-    bottom) that a window would cover it: such a level takes one window of its own size and no shift, at any
-    size of the input.  Released tests build the net with 128, which leaves the bottom unshifted, though the
-    weights were trained with 256 and more: same weights, different output.
-    in_chans: channels of the output.  dd_in: channels of the input, added to the output if there are three.
-    embed_dim: channels of the first level.  depths, num_heads: for nine stages in the order the data flows.
-    win_size: of windows, in pixels.  mlp_ratio: hidden channels per channel.  qkv_bias, qk_scale: of the
-    attention; default scale 1/sqrt(d).  drop_rate: dropout after the first convolution and in attention and
-    mlp.  attn_drop_rate: of attention weights.  drop_path_rate: of residual branches, at the deepest.
-    token_projection: "linear" alone is published.  token_mlp: "leff", "frfn" (the paper's) or "ffn" (plain).
-    Ours: mask_padding: whether the zeros that fill up windows are masked; on, since they are no part of the
-    picture and the net never met them in training.  attention, ffn: designs instead of the paper's assa and
-    token_mlp (`basicsr list attentions`, `ffns`), one for all stages that have any or a list of nine.
-    use_checkpoint: compute activations again in the backward pass instead of keeping them.
+    Args:
+        img_size: The training size, in pixels, at least 16.  It only decides whether a level is so small
+            (img_size / 16 at the bottom) that a window would cover it: such a level takes one window of its
+            own size and no shift, at any size of the input.  Released tests build the net with 128, which
+            leaves the bottom unshifted, though the weights were trained with 256 and more: same weights,
+            different output.
+        in_chans: Channels of the output.
+        dd_in: Channels of the input, added to the output if there are three.
+        embed_dim: Channels of the first level.
+        depths: Blocks of each of nine stages in the order the data flows.
+        num_heads: Attention heads of each of the nine stages.
+        win_size: Side of a window, in pixels.
+        mlp_ratio: Hidden channels per channel of a feed-forward.
+        qkv_bias: Whether the attention's projections have biases.
+        qk_scale: Factor of the attention's queries, default 1/√d for heads of d channels.
+        drop_rate: Dropout rate after the first convolution and in attention and mlp, in [0, 1).
+        attn_drop_rate: Dropout rate of attention weights, in [0, 1).
+        drop_path_rate: Rate at which residual branches are dropped at the deepest level, in [0, 1).
+        token_projection: "linear", the only one that is published.
+        token_mlp: "leff", "frfn" (the paper's), "ffn" or "mlp" (both plain).
+        mask_padding: Ours: whether the zeros that fill up windows are masked, default true, since they are no
+            part of the picture and the net never met them in training.
+        attention: Ours: a design instead of the paper's assa (`basicsr list attentions`), one for all stages
+            that have any or a list of nine.
+        ffn: Ours: a design instead of token_mlp (`basicsr list ffns`), one for all or a list of nine.
+        use_checkpoint: Ours: whether to compute activations again in the backward pass instead of keeping
+            them, default false.
+
+    Raises:
+        ValueError: If arguments are outside their range or do not fit together.
     """
+
+    declares = Declares(scale=1, in_channels="dd_in", out_channels="in_chans", reach=lambda net: net._reach())
 
     def __init__(
         self,
@@ -88,31 +110,29 @@ class AST(nn.Module):
         if dd_in == 3 and in_chans != 3:
             raise ValueError(f"{dd_in=} and {in_chans=} must be equal: the input is added to the output")
         check_rates(drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate)
-        if token_projection != "linear":
-            raise ValueError(f"{token_projection=} is unknown; choose linear")
-        if token_mlp not in FEED_FORWARD:
-            raise ValueError(f"{token_mlp=} is unknown; choose {', '.join(FEED_FORWARD)}")
+        check_choice("token_projection", token_projection, ["linear"])
+        check_choice("token_mlp", token_mlp, FEED_FORWARD)
         self.has_residual, self.use_checkpoint = dd_in == 3, use_checkpoint
 
-        def own_attention(level: int) -> Own:
-            own = {"type": "assa", "qkv_bias": qkv_bias, "qk_scale": qk_scale, "attn_drop": attn_drop_rate}
-            own |= {"proj_drop": drop_rate, "mask_padding": mask_padding, "window_size": win_size}
+        def published_attention(level: int) -> Published:
+            design = {"type": "assa", "qkv_bias": qkv_bias, "qk_scale": qk_scale, "attn_drop": attn_drop_rate}
+            design |= {"proj_drop": drop_rate, "mask_padding": mask_padding, "window_size": win_size}
             if img_size >> level <= win_size:
-                own |= {"window_size": img_size >> level, "shifted": False}
-            return own
+                design |= {"window_size": img_size >> level, "shifted": False}
+            return design
 
-        own_ffn = {
+        published_ffn = {
             "type": FEED_FORWARD[token_mlp],
             **({"drop": drop_rate} if token_mlp in ("ffn", "mlp") else {}),
         }
         makers = zip(
-            attentions(attention, [None] * 4 + [own_attention(level) for level in LEVELS[4:]]),
-            feed_forwards(ffn, [own_ffn] * 9),
+            attentions(attention, [None] * 4 + [published_attention(level) for level in LEVELS[4:]]),
+            feed_forwards(ffn, [published_ffn] * 9),
             strict=True,
         )
         widths = [embed_dim * width for width in WIDTHS]
         stages = {
-            name: Stage(
+            name: ASTStage(
                 dim=width,
                 num_heads=heads,
                 drop_path=rates,
@@ -150,7 +170,8 @@ class AST(nn.Module):
         y = self._run("conv", y)
         for step in range(4):
             skip = skips.pop()
-            up = crop(self.get_submodule(f"upsample_{step}")(y), (skip.shape[2], skip.shape[3]))
+            up = self.get_submodule(f"upsample_{step}")(y)
+            up = crop(up, (skip.shape[2], skip.shape[3]), any_size=any_size_wanted())
             y = self._run(f"decoderlayer_{step}", torch.cat([up, skip], dim=1))
         y = self.output_proj(y)
         y = x + y if self.has_residual else y
@@ -158,6 +179,21 @@ class AST(nn.Module):
 
     def _run(self, name: str, x: Tensor) -> Tensor:
         return self.get_submodule(name)(x, self.use_checkpoint)
+
+    def _reach(self) -> Reach:
+        parts = [
+            (reach_of(design), 1 << level)
+            for name, level in zip(STAGES, LEVELS, strict=True)
+            for block in self.get_submodule(name).blocks
+            for design in (block.attn, block.mlp)
+            if design is not None
+        ]
+        first_and_last = [(Reach("halo", 1), 1)] * 2
+        down = [(Reach("halo", 1), 1 << level) for level in range(4)]
+        inside_a_pixel = [
+            (Reach("halo", 15), 1)
+        ]  # a pixel of the last level answers for 16 x 16 of the input
+        return joined(parts + first_and_last + down + inside_a_pixel, grid=16)
 
 
 def _drop_path_rates(depths: Sequence[int], most: float) -> list[list[float]]:
@@ -168,8 +204,13 @@ def _drop_path_rates(depths: Sequence[int], most: float) -> list[list[float]]:
     return [rates[sum(depths[:i]) : sum(depths[: i + 1])] for i in range(9)]
 
 
-class Stage(nn.Module):
-    """The blocks of one level; every other one shifts its windows."""
+class ASTStage(nn.Module):
+    """The blocks of one level; every other one shifts its windows.
+
+    Args:
+        drop_path: The rate of each block.
+        block_options: What `TransformerBlock` takes beside.
+    """
 
     def __init__(self, *, drop_path: Sequence[float], **block_options):
         super().__init__()
@@ -212,7 +253,7 @@ class Downsample(nn.Module):
         self.conv = nn.Sequential(nn.Conv2d(dim, 2 * dim, 4, stride=2, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(pad_to_multiple(x, 2))
+        return self.conv(pad_to_multiple(x, 2, any_size=any_size_wanted()))
 
 
 class Upsample(nn.Module):

@@ -8,26 +8,12 @@ may look at the whole picture, takes any size and works in [0, 1]; its scale is 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+
+from ..blocks.reach import PICTURE, Reach
 
 Arguments = Mapping[str, Any]
 Said = str | int | Callable[[Arguments], Any] | None  # an argument's name, a number, or what both come to
-
-
-class Reach(NamedTuple):
-    """How far the answer at a pixel looks.
-
-    Args:
-        kind: "halo": `pixels` of the input on each side; "windows": windows of the picture's own grid, `pixels`
-            of the input on a side, and beyond them where later layers shift them; "picture": everything.
-        pixels: In the input's pixels; 0 for "picture".
-    """
-
-    kind: Literal["halo", "windows", "picture"]
-    pixels: int = 0
-
-
-PICTURE = Reach("picture")
 
 
 @dataclass(frozen=True, kw_only=True)

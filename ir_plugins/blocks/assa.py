@@ -4,6 +4,7 @@ from torch import Tensor
 
 from ..ops.window_attention import sparse_window_attention
 from .registry import register_attention
+from .surroundings import memory_here
 from .window import WindowAttention
 
 
@@ -20,5 +21,6 @@ class AdaptiveSparseAttention(WindowAttention):
     branches = 2  # softmax, squared ReLU
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention proper: (B, M, n, N, d) each -> same."""
-        return sparse_window_attention(q, k, v, bias, mask, self.w, self._dropout)
+        return sparse_window_attention(
+            q, k, v, bias, mask, self.w, self._dropout, backend=self.backend, memory=memory_here(q)
+        )

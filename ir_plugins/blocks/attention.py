@@ -1,22 +1,33 @@
 """What every attention design has in common, and how a stage runs its blocks."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from .reach import PICTURE, Reach
+from .surroundings import gradients_wanted
 
 
 class Attention(nn.Module):
     """The base of every attention design: forward(x, shared) maps a picture (B, C, H, W) to the same shape.
 
-    dim: channels C.  num_heads: must divide dim.  shifted: whether windows start half a window later; designs
-    without windows leave it False.
+    A design may say where it is from in `paper`, what it costs in `complexity` (`basicsr list attentions`
+    shows both) and how far it looks in `reach`.
+
+    Args:
+        dim: Channels C.
+        num_heads: Heads; must divide dim.
+        shifted: Whether windows start half a window later; a design without windows leaves it out.
+
+    Raises:
+        ValueError: If num_heads does not divide dim.
     """
 
-    paper: str  # where the design is from, and what it costs: `basicsr list attentions` shows both
+    paper: str
     complexity: str
+    reach: Reach = PICTURE
 
     def __init__(self, *, dim: int, num_heads: int, shifted: bool = False):
         super().__init__()
@@ -27,30 +38,46 @@ class Attention(nn.Module):
             )
         self.num_heads, self.shifted = num_heads, shifted
 
-    def share(self, x: Tensor, top_k: int | None = None) -> Any:
-        """What all blocks of a stage with this `shifted` need, made once from the stage's input (B, C, H, W).
+    def share(self, x: Tensor) -> Any:
+        """What all blocks of a stage with this `shifted` need, made once and handed to each as `shared`.
 
-        top_k: how many keys the net asks each query to keep in this forward, where it has such a setting.
+        Args:
+            x: The stage's input (B, C, H, W).
         """
         return None
 
 
-def run_blocks(
-    blocks: Iterable[Any], x: Tensor, *, top_k: int | None = None, use_checkpoint: bool = False
-) -> Tensor:
-    """A stage: its blocks one after another, (B, C, H, W) -> same, sharing what their attentions share.
+def shared_by_design(attention: Any, x: Tensor) -> Any:
+    """What an attention shares with the blocks of its stage; nothing if it has no `share`."""
+    return attention.share(x) if hasattr(attention, "share") else None
 
-    A block has an `attn` (an Attention or None) and a forward(x, shared).  With use_checkpoint its
-    activations are not kept for the backward pass but computed again.
+
+def run_blocks(
+    blocks: Iterable[Any],
+    x: Tensor,
+    *,
+    share: Callable[[Any, Tensor], Any] = shared_by_design,
+    use_checkpoint: bool = False,
+) -> Tensor:
+    """Run a stage: its blocks one after another, which share what their attentions share.
+
+    Args:
+        blocks: Each has an `attn` (an attention or None) and a forward(x, shared).
+        x: The stage's input (B, C, H, W).
+        share: Makes what blocks share from an attention and the stage's input; called once for straight and
+            once for shifted windows.
+        use_checkpoint: Whether to compute activations again in the backward pass instead of keeping them.
+
+    Returns:
+        (B, C, H, W).
     """
     entering, shared = x, {}
+    again = use_checkpoint and gradients_wanted()
     for block in blocks:
-        attn = block.attn
-        key = None if attn is None else attn.shifted
-        if attn is not None and key not in shared:
-            shared[key] = attn.share(entering, top_k)
-        if use_checkpoint and torch.is_grad_enabled():
-            x = checkpoint(block, x, shared.get(key), use_reentrant=False)
-        else:
-            x = block(x, shared.get(key))
+        key = None
+        if block.attn is not None:
+            key = getattr(block.attn, "shifted", False)
+            if key not in shared:
+                shared[key] = share(block.attn, entering)
+        x = checkpoint(block, x, shared.get(key), use_reentrant=False) if again else block(x, shared.get(key))
     return x

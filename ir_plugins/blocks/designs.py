@@ -3,7 +3,7 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -13,101 +13,129 @@ from .registry import ATTENTIONS, FEED_FORWARDS
 
 Design = str | Mapping[str, Any] | None  # a name, {type: name, argument: value, ...}, or ~: the paper's
 Designs = Design | Sequence[Design]  # for the whole net, or one per stage
-Own = Mapping[str, Any] | None  # a stage's design as published, with its arguments; None: has none
+Published = Mapping[str, Any] | None  # a stage's design as published, {type: ..., ...}; None: it has none
 
 Maker = Callable[..., nn.Module]
 FROM_THE_NET = ("dim", "shifted")  # never in an option file
 
 
-def attentions(given: Designs, own: Sequence[Own]) -> list[Maker | None]:
-    """For each stage a function that makes its attention from dim, num_heads and shifted; None: no attention.
+def attentions(requested: Designs, published: Sequence[Published]) -> list[Maker | None]:
+    """How to make the attention of each stage.
 
-    given: as in the option file; "none" switches attention off.  One design for the whole net leaves stages
-    without attention as they are published.  Raises ValueError for unknown names and arguments.
+    Args:
+        requested: As in the option file; "none" switches attention off.  One design for the whole net leaves
+            stages without attention as they are published.
+        published: The published design of each stage.
+
+    Returns:
+        For each stage a function that makes its attention from dim, num_heads and shifted, or None if the
+        stage has no attention.
+
+    Raises:
+        ValueError: If a name or an argument is unknown, or an argument is of the wrong kind.
     """
-    chosen = _one_per_stage("attention", given, own)
-    if isinstance(given, str | Mapping):
-        chosen = [None if paper is None else design for design, paper in zip(chosen, own, strict=True)]
-    return _makers("attention", ATTENTIONS, given, chosen, own)
-
-
-def feed_forwards(given: Designs, own: Sequence[Own]) -> list[Maker]:
-    """For each stage a function that makes its feed-forward from dim and ratio.  Raises as `attentions`."""
-    chosen = _one_per_stage("ffn", given, own)
-    makers = _makers("ffn", FEED_FORWARDS, given, chosen, own)
-    # none is None: every stage has a feed-forward of its own
-    return [maker for maker in makers if maker is not None]
-
-
-def _one_per_stage(name: str, given: Designs, own: Sequence[Own]) -> Sequence[Design]:
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        return [given] * len(own)
-    if len(given) != len(own):
-        raise ValueError(
-            f"{name}: {len(given)} designs for {len(own)} stages; give one per stage or one for all"
-        )
-    return given
-
-
-def _makers(
-    name: str, registry: Mapping[str, Maker], given: Designs, chosen: Sequence[Design], own: Sequence[Own]
-) -> list[Maker | None]:
-    listed = chosen is given
+    designs = _one_per_stage("attention", requested, published)
+    if isinstance(requested, str | Mapping):
+        designs = [None if paper is None else requested for paper in published]
     return [
-        _maker(f"{name}, stage {stage}" if listed else name, registry, design, paper)
-        for stage, (design, paper) in enumerate(zip(chosen, own, strict=True), 1)
+        None
+        if design == "none" or (design is None and paper is None)
+        else _maker(where, ATTENTIONS, design, paper)
+        for where, design, paper in zip(
+            _places("attention", requested, published), designs, published, strict=True
+        )
     ]
 
 
-def _maker(name: str, registry: Mapping[str, Maker], design: Design, own: Own) -> Maker | None:
-    if design is None:
-        design = own
-    if design is None or (design == "none" and registry is ATTENTIONS):
-        return None
-    if isinstance(design, str):
-        design = {"type": design}
-    if not isinstance(design, Mapping) or not isinstance(design.get("type"), str):
-        raise ValueError(f"{name}: {design!r} must be a name or {{type: name, ...}}; {_names(registry)}")
-    kind = design["type"]
-    if kind not in registry:
-        raise ValueError(f"{name}: '{kind}' is unknown{_nearest(kind, registry)}; {_names(registry)}")
-    arguments = {key: value for key, value in design.items() if key != "type"}
-    parameters = inspect.signature(registry[kind]).parameters
-    where = ""
-    if design is not own:
-        where = f"{name}: {kind}: "
-        _check(f"{name}: {kind}", arguments, parameters)
-        # what the net says about its own design holds for it alone
-        published = own if own is not None and own["type"] == kind else {}
-        # a net that leaves its windows unshifted says so of their published size
+def feed_forwards(requested: Designs, published: Sequence[Mapping[str, Any]]) -> list[Maker]:
+    """How to make the feed-forward of each stage.
+
+    Args:
+        requested: As in the option file.
+        published: The published design of each stage.
+
+    Returns:
+        For each stage a function that makes its feed-forward from dim and ratio.
+
+    Raises:
+        ValueError: As `attentions`.
+    """
+    designs = _one_per_stage("ffn", requested, published)
+    return [
+        _maker(where, FEED_FORWARDS, design, paper)
+        for where, design, paper in zip(_places("ffn", requested, published), designs, published, strict=True)
+    ]
+
+
+def _is_list(requested: Designs) -> bool:
+    return isinstance(requested, Sequence) and not isinstance(requested, str)
+
+
+def _one_per_stage(key: str, requested: Any, published: Sequence[Published]) -> Sequence[Design]:
+    if not _is_list(requested):
+        return [requested] * len(published)
+    if len(requested) != len(published):
+        raise ValueError(
+            f"{key}: {len(requested)} designs for {len(published)} stages; give one per stage or one for all"
+        )
+    return requested
+
+
+def _places(key: str, requested: Designs, published: Sequence[Published]) -> list[str]:
+    """How messages call the design of each stage."""
+    return [f"{key}, stage {stage}" if _is_list(requested) else key for stage in range(1, len(published) + 1)]
+
+
+def _maker(where: str, registry: Mapping[str, Maker], design: Any, published: Published) -> Maker:
+    if design is None and published is not None:
+        return functools.partial(_make, registry[published["type"]], _without(published, "type"), "")
+    kind, arguments = _checked(where, registry, design)
+    if published is not None and published["type"] == kind:
+        # what the net says about its own design holds for it alone; that its windows stay unshifted holds for
+        # windows of the published size alone
         dropped = ("type", "shifted") if "window_size" in arguments else ("type",)
-        arguments = {key: value for key, value in published.items() if key not in dropped} | arguments
-    return functools.partial(_make, registry[kind], frozenset(parameters), arguments, where)
+        arguments = _without(published, *dropped) | arguments
+    return functools.partial(_make, registry[kind], arguments, f"{where}: {kind}: ")
 
 
-def _make(
-    kind: Maker, taken: frozenset[str], arguments: dict[str, Any], where: str, **from_the_net: Any
-) -> nn.Module:
+def _make(kind: Maker, arguments: dict[str, Any], prefix: str, **from_the_net: Any) -> nn.Module:
+    """A design from its arguments and from the facts of the net that it wants to know."""
+    wanted = inspect.signature(kind).parameters
+    facts = {key: value for key, value in from_the_net.items() if key in wanted}
     try:
-        return kind(**{key: value for key, value in from_the_net.items() if key in taken} | arguments)
+        return kind(**facts | arguments)
     except ValueError as error:
-        raise ValueError(f"{where}{error}") from error
+        raise ValueError(f"{prefix}{error}") from error
 
 
-def _check(what: str, arguments: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+def _without(design: Mapping[str, Any], *dropped: str) -> dict[str, Any]:
+    return {key: value for key, value in design.items() if key not in dropped}
+
+
+def _checked(where: str, registry: Mapping[str, Maker], design: Any) -> tuple[str, dict[str, Any]]:
+    """The name of a requested design, and its arguments."""
+    block = {"type": design} if isinstance(design, str) else design
+    names = sorted(registry)
+    if not isinstance(block, Mapping) or not isinstance(block.get("type"), str):
+        raise ValueError(
+            f"{where}: {block!r} must be a name or {{type: name, ...}}; choose {', '.join(names)}"
+        )
+    kind, arguments = block["type"], _without(block, "type")
+    if kind not in registry:
+        raise ValueError(f"{where}: '{kind}' is unknown{_nearest(kind, names)}; choose {', '.join(names)}")
+    parameters = inspect.signature(registry[kind]).parameters
     known = [key for key in parameters if key not in FROM_THE_NET]
     for key, value in arguments.items():
         if key not in known:
-            raise ValueError(f"{what} takes no '{key}'{_nearest(key, known)}; it takes {', '.join(known)}")
+            raise ValueError(
+                f"{where}: {kind} takes no '{key}'{_nearest(key, known)}; it takes {', '.join(known)}"
+            )
         annotation = parameters[key].annotation
         if not fits(value, annotation):
-            raise ValueError(f"{what}: {key} is {value!r}; expected {kind_of(annotation)}")
+            raise ValueError(f"{where}: {kind}: {key} is {value!r}; expected {kind_of(annotation)}")
+    return kind, arguments
 
 
-def _nearest(word: str, known) -> str:
+def _nearest(word: Any, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _names(registry: Mapping[str, Maker]) -> str:
-    return f"choose {', '.join(registry)}"

@@ -9,8 +9,8 @@ from ..ops.convolution import Layer, pointwise
 
 
 class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of each pixel: (B, C, H, W) -> same.  In channels-last memory nothing is
-    copied.
+    """LayerNorm over the channels of each pixel: (B, C, H, W) -> same.  It copies nothing in channels-last
+    memory.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -19,7 +19,11 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class DropPath(nn.Module):
-    """Drop a residual branch per sample with probability `rate` while training (Huang et al., ECCV 2016)."""
+    """Drop a residual branch of a sample in training (Huang et al., ECCV 2016).
+
+    Args:
+        rate: Probability, in [0, 1).
+    """
 
     def __init__(self, rate: float):
         super().__init__()
@@ -39,6 +43,10 @@ class BiasFreeNorm(nn.Module):
     """x / sqrt(var + eps) * weight over the channels of each pixel: (B, C, H, W) -> same.  Paper: Restormer.
 
     The variance is about the mean, but the mean is not subtracted: neither LayerNorm nor RMSNorm.
+
+    Args:
+        dim: Channels C.
+        eps: Added to the variance, default 1e-5.
     """
 
     def __init__(self, dim: int, eps: float = 1e-5):
@@ -54,7 +62,13 @@ class BiasFreeNorm(nn.Module):
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution: (B, C, H, W) -> (B, C', H, W), computed as a matrix product over the pixels."""
+    """A 1x1 convolution: (B, C, H, W) -> (B, C', H, W), computed as a matrix product over the pixels.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        bias: Whether it has a bias.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, *, bias: bool):
         super().__init__(in_channels, out_channels, 1, bias=bias)
@@ -69,7 +83,15 @@ def weights(layer: Any) -> Layer:
 
 
 def hidden_channels(dim: int, ratio: float) -> int:
-    """int(dim ratio), rounded down as in the published nets.  Raises ValueError where nothing is left."""
+    """int(dim ratio), rounded down as in the published nets.
+
+    Args:
+        dim: Channels.
+        ratio: Hidden channels per channel.
+
+    Raises:
+        ValueError: If no channels are left, or more than fit anywhere.
+    """
     if not dim * ratio >= 1:
         raise ValueError(f"{ratio=} leaves no hidden channels of {dim=}; take a larger one")
     if dim * ratio >= 2**24:
@@ -78,7 +100,14 @@ def hidden_channels(dim: int, ratio: float) -> int:
 
 
 def check_rates(**rates: float) -> None:
-    """Raise ValueError, naming it, where a dropout rate lies outside [0, 1)."""
+    """Check dropout rates.
+
+    Args:
+        rates: Rates by the names that a message calls them.
+
+    Raises:
+        ValueError: If a rate lies outside [0, 1).
+    """
     for name, rate in rates.items():
         if not 0 <= rate < 1:
             raise ValueError(f"{name}={rate} must lie in [0, 1)")

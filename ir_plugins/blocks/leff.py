@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ..ops.convolution import depthwise
 from .layers import hidden_channels, weights
+from .reach import Reach
 from .registry import register_ffn
 
 
@@ -12,11 +13,17 @@ from .registry import register_ffn
 class LocallyEnhanced(nn.Module):
     """Linear, GELU, depthwise convolution, GELU, linear: (B, C, H, W) -> same.  Paper: Uformer, section 3.2.
 
-    dim: channels.  ratio: hidden channels are int(dim ratio).
+    Args:
+        dim: Channels.
+        ratio: Hidden channels are int(dim ratio), default 4.
+
+    Raises:
+        ValueError: If no hidden channels are left.
     """
 
     paper = "Uformer, CVPR 2022"
     complexity = "2 HW C² ratio"
+    reach = Reach("halo", 1)
 
     def __init__(self, *, dim: int, ratio: float = 4.0):
         super().__init__()

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import check_rates, hidden_channels
+from .reach import Reach
 from .registry import register_ffn
 
 
@@ -12,11 +13,18 @@ class Mlp(nn.Module):
     """Linear, GELU, linear on each pixel: (B, C, H, W) -> same.  Paper: Vaswani et al., NeurIPS 2017, section
     3.3.
 
-    dim: channels.  ratio: hidden channels are int(dim ratio).  drop: dropout after each linear layer.
+    Args:
+        dim: Channels.
+        ratio: Hidden channels are int(dim ratio), default 2.
+        drop: Dropout rate after each linear layer, in [0, 1), default 0.
+
+    Raises:
+        ValueError: If no hidden channels are left, or the rate is outside its range.
     """
 
     paper = "Transformer, NeurIPS 2017"
     complexity = "2 HW C² ratio"
+    reach = Reach("halo", 0)
 
     def __init__(self, *, dim: int, ratio: float = 2.0, drop: float = 0.0):
         super().__init__()

@@ -1,10 +1,10 @@
 """Continuous position bias."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ops.position import log_offsets, spread_offsets
+from ..ops.precision import without_autocast
 
 
 class ContinuousPositionBias(nn.Module):
@@ -12,6 +12,11 @@ class ContinuousPositionBias(nn.Module):
     3.3).
 
     Its size does not depend on the window, so the window may change without new parameters.
+
+    Args:
+        num_heads: Heads n.
+        window_size: Side of a whole window, in pixels.
+        hidden: Hidden channels of the net, default 512.
     """
 
     def __init__(self, *, num_heads: int, window_size: int, hidden: int = 512):
@@ -21,8 +26,15 @@ class ContinuousPositionBias(nn.Module):
         self.fc2 = nn.Linear(hidden, num_heads, bias=False)
 
     def forward(self, window: tuple[int, int]) -> Tensor:
-        """Bias (num_heads, N, N) in [0, 16] for the N = h w tokens of an h x w window."""
+        """The bias of each head and pair of tokens.
+
+        Args:
+            window: h and w in pixels.
+
+        Returns:
+            (n, N, N) in [0, 16], N = h w.
+        """
         offsets = log_offsets(window, self.window_size).to(self.fc1.weight)
         # fp32: 16 sigmoid(x) is added to logits, where half precision would round neighbours together
-        with torch.autocast(offsets.device.type, enabled=False):
+        with without_autocast(offsets):
             return spread_offsets(16 * self.fc2(F.relu(self.fc1(offsets))).sigmoid())

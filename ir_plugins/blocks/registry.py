@@ -23,47 +23,103 @@ FEED_FORWARDS: dict[str, Any] = {}
 def register_attention(name: str) -> Callable[[Design], Design]:
     """Let `attention: NAME` in an option file name the decorated class.
 
-    The class maps (B, C, H, W) to the same shape in forward(x, shared), takes `dim` and `num_heads` (and
-    `shifted`, if it wants to know) as keywords, and may share work between the blocks of a stage; deriving
-    from `blocks.attention.Attention` gives all of that.
+    The class maps (B, C, H, W) to the same shape in forward(x, shared) and takes `dim` and `num_heads` (and
+    `shifted`, if it wants to know) as keyword arguments; what else it takes has defaults, and option files
+    may set it.  A method share(x), if there is one, gets the stage's input once, and its answer goes to every
+    block of the stage as `shared`, else None does.  `blocks.attention.Attention` is a base with all that.
+    `paper`, `complexity` (texts for `basicsr list attentions`) and `reach` may be there; without `reach` a
+    pixel's answer is taken to look at the whole picture.
+
+    Args:
+        name: A word; "none" is taken.
 
     Raises:
-        ValueError: Where the name is taken, or no word, or the class takes no `dim` and `num_heads`.
+        ValueError: If the name is no word or taken, or the class cannot be called as above.
     """
-    return _registering("attention", ATTENTIONS, name, ("dim", "num_heads"))
+    return _registering("attention", ATTENTIONS, name, ("dim", "num_heads"), {"forward": 2, "share": 1})
 
 
 def register_ffn(name: str) -> Callable[[Design], Design]:
     """Let `ffn: NAME` in an option file name the decorated class.
 
-    The class maps (B, C, H, W) to the same shape in forward(x), and takes `dim` and `ratio` as keywords.
+    The class maps (B, C, H, W) to the same shape in forward(x) and takes `dim` and `ratio` as keyword
+    arguments; what else it takes has defaults, and option files may set it.  `paper`, `complexity` and
+    `reach` as for `register_attention`.
+
+    Args:
+        name: A word; "none" is taken.
 
     Raises:
-        ValueError: Where the name is taken, or no word, or the class takes no `dim` and `ratio`.
+        ValueError: If the name is no word or taken, or the class cannot be called as above.
     """
-    return _registering("ffn", FEED_FORWARDS, name, ("dim", "ratio"))
+    return _registering("ffn", FEED_FORWARDS, name, ("dim", "ratio"), {"forward": 1})
 
 
 def _registering(
-    what: str, registry: dict[str, Any], name: str, needed: tuple[str, ...]
+    what: str, registry: dict[str, Any], name: str, keywords: tuple[str, ...], calls: dict[str, int]
 ) -> Callable[[Design], Design]:
-    if not re.fullmatch(r"[A-Za-z_]\w*", name) or name == "none":
-        raise ValueError(f"{what} {name!r} must be a word other than none")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name) or name == "none":
+        raise ValueError(f"{what} {name!r}: the name must be a word of letters, digits and _, and not none")
 
     def register(design: Design) -> Design:
+        if fault := _fault(design, keywords, calls):
+            raise ValueError(f"{what} {name!r}: {fault}")
         known = registry.get(name)
-        # a file that is imported twice, under two names, registers twice what is one class
-        if known is not None and (known.__qualname__, inspect.getsourcefile(known)) != (
-            design.__qualname__,
-            inspect.getsourcefile(design),
-        ):
+        if known is not None and _source(known) != _source(design):
             owner = f"{known.__module__}.{known.__qualname__}"
-            raise ValueError(f"{what} {name!r} is taken by {owner}; take another name")
-        if not (isinstance(design, type) and issubclass(design, nn.Module)):
-            raise ValueError(f"{what} {name!r}: {design!r} is no class of torch.nn.Module")
-        if missing := [key for key in needed if key not in inspect.signature(design).parameters]:
-            raise ValueError(f"{what} {name!r}: {design.__name__} takes no {' and no '.join(missing)}")
+            raise ValueError(f"{what} {name!r}: the name is taken by {owner}; choose another")
         registry[name] = design
         return design
 
     return register
+
+
+def _fault(design: Any, keywords: tuple[str, ...], calls: dict[str, int]) -> str | None:
+    """Why a net could not use a class; None if it can.
+
+    Args:
+        design: The class.
+        keywords: What the net makes it from.
+        calls: How many arguments the net calls each method with, if there is one.
+    """
+    if not (isinstance(design, type) and issubclass(design, nn.Module)):
+        return f"{design!r} must be a class that derives from torch.nn.Module"
+    parameters = inspect.signature(design).parameters
+    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    allowed = [key for key, p in parameters.items() if p.kind in by_keyword]
+    if missing := [key for key in keywords if key not in allowed]:
+        listed = " and ".join(missing)
+        return f"{design.__name__} must take {listed} by keyword; add {listed} to its __init__"
+    needed = [
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty
+        and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        and key not in (*keywords, "shifted")
+    ]
+    if needed:
+        return f"{design.__name__} needs {' and '.join(needed)}, which no net gives it; add a default"
+    if design.forward is nn.Module.forward:
+        return f"{design.__name__} has no forward"
+    for method, count in calls.items():
+        function = getattr(design, method, None)
+        if function is not None and not _callable_with(function, count):
+            arguments = ", ".join(["self", "x", "shared"][: 1 + count])
+            return f"{design.__name__}.{method} must be callable as {method}({arguments})"
+    return None
+
+
+def _callable_with(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * (1 + count))  # and self
+    except TypeError:
+        return False
+    return True
+
+
+def _source(design: type) -> tuple[str, str]:
+    """What is the same for a class that is imported twice, under two names of its file."""
+    try:
+        return design.__qualname__, inspect.getsourcefile(design) or design.__module__
+    except (TypeError, OSError):  # a class without a file, as in a notebook
+        return design.__qualname__, design.__module__

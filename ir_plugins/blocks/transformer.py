@@ -7,15 +7,22 @@ from torch import Tensor, nn
 from .designs import Maker
 from .layers import ChannelNorm, DropPath
 
-Norm = Literal["post", "pre"]
+NormPlace = Literal["post", "pre"]
 
 
 class TransformerBlock(nn.Module):
     """Attention, where the stage has any, and a feed-forward, each with a norm and a residual:
     (B, C, H, W) -> same.
 
-    norm: "pre": of what enters an attention or feed-forward, "post": of what leaves it (Swin V2).  drop_path:
-    rate at which a sample skips a branch in training.  attention, ffn: see `blocks.designs`.
+    Args:
+        dim: Channels C.
+        num_heads: Heads of the attention.
+        shifted: Whether windows start half a window later.
+        ratio: Hidden channels of the feed-forward per channel.
+        drop_path: Rate at which a sample skips a branch in training, in [0, 1).
+        attention: Makes the attention, see `blocks.designs.attentions`; None: the block has none.
+        ffn: Makes the feed-forward, see `blocks.designs.feed_forwards`.
+        norm: "pre" normalises what enters an attention or feed-forward, "post" what leaves it (Swin V2).
     """
 
     def __init__(
@@ -28,7 +35,7 @@ class TransformerBlock(nn.Module):
         drop_path: float,
         attention: Maker | None,
         ffn: Maker,
-        norm: Norm = "pre",
+        norm: NormPlace = "pre",
     ):
         super().__init__()
         self.is_post_norm = norm == "post"
@@ -41,6 +48,7 @@ class TransformerBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, shared: Any) -> Tensor:
+        """x: (B, C, H, W) -> same."""
         if self.attn is not None:
             x = x + self.drop_path(self._normed(self.norm1, self.attn, x, shared))
         return x + self.drop_path(self._normed(self.norm2, self.mlp, x))

@@ -5,56 +5,81 @@ B batch, C channels, H x W picture
 
 from collections.abc import Iterable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Layer = tuple[Tensor, Tensor | None]  # weight and bias
+from .memory import Memory, chunks
 
-# Wide results are made in chunks of channels of at most so many numbers: what the CPU's allocator hands out
-# again instead of mapping fresh pages (measured); a GPU's is a guess that only bounds its memory.
-CHUNK_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 28}
-LEAST_CHANNELS = 16
+Layer = tuple[Tensor, Tensor | None]  # weight and bias
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """1x1 convolution (B, C, H, W) -> (B, C', H, W), as a matrix product.  weight: (C', C[, 1, 1])."""
+    """1x1 convolution, computed as a matrix product.
+
+    Args:
+        x: Picture (B, C, H, W).
+        weight: (C', C) or (C', C, 1, 1).
+        bias: (C',), default none.
+
+    Returns:
+        Picture (B, C', H, W) in channels-last memory.
+    """
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """3x3 convolution of each channel by itself: (B, C, H, W) -> same.  weight: (C, 1, 3, 3)."""
+    """3x3 convolution of each channel by itself, with zeros around the picture.
+
+    Args:
+        x: Picture (B, C, H, W).
+        weight: (C, 1, 3, 3).
+        bias: (C,), default none.
+
+    Returns:
+        Picture (B, C, H, W).
+    """
     return F.conv2d(x, weight, bias, padding=1, groups=len(weight))
 
 
 def part(layer: Layer, channels: slice) -> Layer:
-    """Those of a layer that make some of its output channels."""
+    """The weight and bias that make some of a layer's output channels."""
     weight, bias = layer
     return weight[channels], None if bias is None else bias[channels]
 
 
-def channel_chunks(x: Tensor, first: int, last: int) -> list[slice]:
-    """The channels first to last - 1 of something as large as picture x, in chunks.
+def channel_chunks(x: Tensor, first: int, last: int, memory: Memory) -> list[slice]:
+    """Cut channels into chunks that fit into memory.
 
-    One chunk where gradients are wanted, since the backward pass needs all of them anyway, and where the net
-    is traced: the size of a chunk would be burnt in.
+    Args:
+        x: A picture (B, _, H, W) as large as the one that the channels belong to.
+        first: The first channel.
+        last: The channel after the last one.
+        memory: `channels` and `least_channels` of it count.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if memory.channels is None:
         return [slice(first, last)]
     pixels = x.shape[0] * x.shape[2] * x.shape[3]
-    limit = CHUNK_NUMBERS.get(x.device.type, CHUNK_NUMBERS["cpu"])
-    step = max(LEAST_CHANNELS, limit // max(1, pixels))
-    return [slice(start, min(start + step, last)) for start in range(first, last, step)]
+    return chunks(first, last, max(memory.least_channels, memory.channels // max(1, pixels)))
 
 
-def pointwise_sum(terms: Iterable[tuple[Tensor, Tensor]], bias: Tensor | None = None) -> Tensor:
-    """Σ pointwise(x, weight) + bias over pairs of pictures and weights; each may go once the next is asked
-    for.
+def pointwise_sum(
+    terms: Iterable[tuple[Tensor, Tensor]], bias: Tensor | None = None, *, eager: bool = True
+) -> Tensor:
+    """Σ pointwise(x, weight) + bias.
+
+    Args:
+        terms: Pairs of a picture x (B, C, H, W) and a weight (C', C[, 1, 1]); C may differ.  A pair may be
+            freed as soon as the next one is asked for.
+        bias: (C',), default none.
+        eager: Whether to add in place.  A graph that an exporter records loses weights that are added so.
+
+    Returns:
+        Picture (B, C', H, W).
     """
     terms = iter(terms)
     total = pointwise(*next(terms), bias)
     for x, weight in terms:
-        if torch.compiler.is_exporting():  # it loses hold of weights that are added in place
+        if not eager:
             total = total + pointwise(x, weight)
             continue
         # autocast casts nothing that is added in place

@@ -1,4 +1,4 @@
-"""Make a picture's sides multiples of a number.
+"""Make a picture's sides multiples of a number, and cut it back.
 
 B batch, C channels, H x W picture
 """
@@ -7,20 +7,32 @@ import torch
 from torch import Tensor
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Picture (B, C, H, W), H, W >= 1, reflected at the bottom and right to the next multiples."""
+def pad_to_multiple(x: Tensor, multiple: int, *, any_size: bool = False) -> Tensor:
+    """Reflect a picture at the bottom and right until its sides are multiples of a number.
+
+    Args:
+        x: Picture (B, C, H, W), H and W at least 1.
+        multiple: In pixels, at least 1.
+        any_size: Whether the recorded graph has to serve sizes that it was not traced with, so that nothing
+            may depend on this one.
+    """
     for axis in (-2, -1):
         length = x.shape[axis]
         whole = (length + multiple - 1) // multiple * multiple
-        # an exported net serves sizes it was not traced with, so there the branch is always taken
-        if torch.compiler.is_exporting() or whole != length:
+        if any_size or whole != length:
             x = x.index_select(axis, _reflected(length, whole, x.device))
     return x
 
 
-def crop(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """The top left H x W of a picture (B, C, H', W')."""
-    if not torch.compiler.is_exporting():
+def crop(x: Tensor, size: tuple[int, int], *, any_size: bool = False) -> Tensor:
+    """The top left of a picture.
+
+    Args:
+        x: Picture (B, C, H', W').
+        size: H and W in pixels, at most H' and W'.
+        any_size: As `pad_to_multiple`.
+    """
+    if not any_size:
         return x[..., : size[0], : size[1]]
     # a slice asks whether it is shorter, which the exporter would have to answer once for all sizes
     for axis, length in zip((-2, -1), size, strict=True):

@@ -18,54 +18,82 @@ KEPT_NUMBERS = 1 << 22  # of the largest mask that is kept: 16 MiB, a picture of
 
 
 class WindowGrid(NamedTuple):
-    """How a picture is cut: its size, the windows' size and by how much they are shifted, in pixels (rows,
-    columns).
+    """How a picture is cut.  Lengths are pairs (rows, columns), in pixels.
+
+    Args:
+        size: Of the picture.
+        window: Of a window.
+        shift: By how much windows start later.
+        any_size: Whether a recorded graph has to serve sizes that it was not traced with, so that nothing may
+            depend on this one.
     """
 
     size: tuple[int, int]
     window: tuple[int, int]
     shift: tuple[int, int]
+    any_size: bool = False
 
     @property
     def padded(self) -> tuple[int, int]:
         """The picture's size once it is padded to whole windows."""
-        rows, columns = (_whole(*axis) for axis in zip(self.size, self.window, strict=True))
-        return rows, columns
+        (h, w), (rows, columns) = self.size, self.window
+        return self._whole(h, rows), self._whole(w, columns)
 
     @property
     def is_whole(self) -> bool:
         """Whether every token of every window may see every other: no padding, no shift."""
-        return not torch.compiler.is_exporting() and self.padded == self.size and self.shift == (0, 0)
+        return not self.any_size and self.padded == self.size and self.shift == (0, 0)
+
+    def _whole(self, length: int, window: int) -> int:
+        # an exported net takes any size if the exporter never has to ask whether there is but one window
+        least: Any = torch.sym_max(length, window + 1) if self.any_size else length
+        return (least + window - 1) // window * window
 
 
-def _whole(length: int, window: int) -> int:
-    # an exported net takes any size if the exporter never has to ask whether there is but one window
-    least: Any = torch.sym_max(length, window + 1) if torch.compiler.is_exporting() else length
-    return (least + window - 1) // window * window
+def window_grid(
+    size: tuple[int, int], window_size: int, shifted: bool = False, *, any_size: bool = False
+) -> WindowGrid:
+    """Cut a picture into windows, or into one along an axis that is shorter than a window.
 
-
-def window_grid(size: tuple[int, int], window_size: int, shifted: bool = False) -> WindowGrid:
-    """Cut an H x W picture into windows of `window_size`, or of the picture's own length where that is
-    smaller.
-
-    Shifted windows start half a window later; along an axis that one window covers there is nothing to shift.
+    Args:
+        size: H and W in pixels.
+        window_size: Side of a window, in pixels.
+        shifted: Whether windows start half a window later; not along an axis that one window covers.
+        any_size: See `WindowGrid`.
     """
     window = (min(window_size, size[0]), min(window_size, size[1]))
     shift = tuple(w // 2 if shifted and length > w else 0 for w, length in zip(window, size, strict=True))
-    return WindowGrid(size, window, (shift[0], shift[1]))
+    return WindowGrid(size, window, (shift[0], shift[1]), any_size)
 
 
-def fixed_grid(size: tuple[int, int], window_size: int, shifted: bool = False) -> WindowGrid:
-    """Cut an H x W picture into windows of `window_size` whatever its size, shifted ones by half a window."""
+def fixed_grid(
+    size: tuple[int, int], window_size: int, shifted: bool = False, *, any_size: bool = False
+) -> WindowGrid:
+    """Cut a picture into windows of one size, whatever the picture's.
+
+    Args:
+        size: H and W in pixels.
+        window_size: Side of a window, in pixels.
+        shifted: Whether windows start half a window later.
+        any_size: See `WindowGrid`.
+    """
     shift = window_size // 2 if shifted else 0
-    return WindowGrid(size, (window_size, window_size), (shift, shift))
+    return WindowGrid(size, (window_size, window_size), (shift, shift), any_size)
 
 
 def partition(x: Tensor, grid: WindowGrid) -> Tensor:
-    """Picture (B, C, H, W) to windows (B, M, N, C); zeros fill what is missing at the bottom and right."""
+    """Cut a picture into windows; zeros fill up what is missing at the bottom and right.
+
+    Args:
+        x: Picture (B, C, H, W).
+        grid: How to cut it.
+
+    Returns:
+        Windows (B, M, N, C).
+    """
     (h, w), (hp, wp) = grid.size, grid.padded
     x = x.permute(0, 2, 3, 1)  # channels last, so that every copy moves whole tokens
-    if torch.compiler.is_exporting() or (hp, wp) != (h, w):
+    if grid.any_size or (hp, wp) != (h, w):
         x = F.pad(x, (0, 0, 0, wp - w, 0, hp - h))
     if grid.shift != (0, 0):
         x = x.roll((-grid.shift[0], -grid.shift[1]), dims=(1, 2))
@@ -73,11 +101,19 @@ def partition(x: Tensor, grid: WindowGrid) -> Tensor:
 
 
 def merge(windows: Tensor, grid: WindowGrid) -> Tensor:
-    """Windows (B, M, N, C) to the picture (B, C, H, W) in channels-last memory; undoes `partition`."""
+    """Put windows together again: undoes `partition`.
+
+    Args:
+        windows: (B, M, N, C).
+        grid: How the picture was cut.
+
+    Returns:
+        Picture (B, C, H, W) in channels-last memory.
+    """
     x = _exchange(windows.unflatten(2, grid.window).unflatten(1, (grid.padded[0] // grid.window[0], -1)))
     if grid.shift != (0, 0):
         x = x.roll(grid.shift, dims=(1, 2))
-    return crop(x.permute(0, 3, 1, 2), grid.size)
+    return crop(x.permute(0, 3, 1, 2), grid.size, any_size=grid.any_size)
 
 
 def _exchange(x: Tensor) -> Tensor:
@@ -87,10 +123,17 @@ def _exchange(x: Tensor) -> Tensor:
 
 
 def regions(grid: WindowGrid, device: torch.device, mask_padding: bool = True) -> Tensor | None:
-    """Labels (M, N): two tokens of a window may see each other only where their labels are equal.
+    """Label the tokens: two tokens of a window may see each other only where their labels are equal.
 
-    Padding never mixes with the picture (unless mask_padding is off), nor do the two sides of a picture that
-    a shift wraps into one window. None where all tokens of each window are neighbours.
+    A shift wraps two sides of the picture into one window; their labels differ.
+
+    Args:
+        grid: How the picture is cut.
+        device: Where the labels are needed.
+        mask_padding: Whether padding has a label of its own, default true.
+
+    Returns:
+        Labels (M, N), or None where all tokens of each window may see each other.
     """
     if grid.is_whole:
         return None
@@ -109,14 +152,23 @@ def _axis_labels(length: int, padded: int, shift: int, device: torch.device, mas
     return wrapped.int() + 2 * (is_padding & mask_padding).int()
 
 
-def attention_mask(grid: WindowGrid, x: Tensor, mask_padding: bool = True) -> Tensor | None:
-    """0 where two tokens may see each other and -inf where not: (M, 1, N, N) of float32 for pictures like x.
+def attention_mask(
+    grid: WindowGrid, x: Tensor, mask_padding: bool = True, *, keep: bool = True
+) -> Tensor | None:
+    """Hide the tokens that must not see each other.
 
-    None where all may.  Kept for the sizes last seen, since a net asks for the same few again and again,
-    unless it is large: a large picture's own attention then costs far more.
+    Args:
+        grid: How the picture is cut.
+        x: A tensor on the device where the mask is needed.
+        mask_padding: Whether padding is hidden from the picture, default true.
+        keep: Whether to keep the mask for later calls with the same arguments, since a net asks for the same
+            few again and again; a large one is not kept, because a large picture's attention costs far more.
+            Say no while a compiler records: what it hands in must not outlive it.
+
+    Returns:
+        (M, 1, N, N) of float32, 0 where two tokens may see each other and -inf where not; None where all may.
     """
-    # what a tracer or a subclass of Tensor hands in must not outlive it
-    if torch.compiler.is_compiling() or type(x) is not Tensor or _mask_numbers(grid) > KEPT_NUMBERS:
+    if not keep or type(x) is not Tensor or _mask_numbers(grid) > KEPT_NUMBERS:
         return _attention_mask(grid, x.device, mask_padding)
     return _kept_attention_mask(grid, x.device, mask_padding)
 

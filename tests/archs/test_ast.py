@@ -201,7 +201,7 @@ def test_every_parameter_gets_a_gradient(token_mlp):
         ({"attn_drop_rate": -0.1}, r"attn_drop_rate=-0.1 must lie in \[0, 1\)"),
         ({"drop_path_rate": float("nan")}, r"drop_path_rate=nan must lie in \[0, 1\)"),
         ({"token_projection": "conv"}, "token_projection='conv' is unknown; choose linear"),
-        ({"token_mlp": "frnf"}, "token_mlp='frnf' is unknown; choose ffn, mlp, leff, frfn"),
+        ({"token_mlp": "frnf"}, "token_mlp='frnf' is unknown; choose ffn, mlp, leff or frfn"),
         ({"num_heads": [1, 1, 1, 1, 7, 8, 4, 2, 1]}, "num_heads=7 does not divide the 64 channels"),
         ({"embed_dim": 3, "token_mlp": "frfn", "num_heads": [1] * 9}, "dim=3 must be at least 4"),
         ({"mlp_ratio": 0.1}, "ratio=0.1 leaves no hidden channels of dim=4"),

@@ -19,8 +19,8 @@ class Recorder(Attention):
         super().__init__(dim=1, num_heads=1, shifted=shifted)
         self.asked = asked
 
-    def share(self, x, top_k=None):
-        self.asked.append((x, top_k))
+    def share(self, x):
+        self.asked.append(x)
         return f"shared by {'shifted' if self.shifted else 'straight'}"
 
 
@@ -53,8 +53,8 @@ class Block(nn.Module):
 def test_blocks_of_the_same_shift_share_once():
     asked, x = [], torch.zeros(1)
     blocks = [Noting(Recorder(shifted, asked)) for shifted in (False, True, False, True)]
-    assert run_blocks(blocks, x, top_k=7).item() == 4
-    assert len(asked) == 2 and all(entering is x and top_k == 7 for entering, top_k in asked)
+    assert run_blocks(blocks, x).item() == 4
+    assert len(asked) == 2 and all(entering is x for entering in asked)
     straight, shifted = ["shared by straight"], ["shared by shifted"]
     assert [block.given for block in blocks] == [straight, shifted, straight, shifted]
 
@@ -64,7 +64,7 @@ def test_blocks_without_attention_share_nothing():
     blocks = [Noting(None), Noting(Recorder(True, asked)), Noting(None)]
     assert run_blocks(blocks, torch.zeros(1)).item() == 3
     assert [block.given for block in blocks] == [[None], ["shared by shifted"], [None]]
-    assert asked == [(torch.zeros(1), None)]  # the stage's input, not the block's
+    assert asked == [torch.zeros(1)]  # the stage's input, not the block's
     assert run_blocks([], torch.ones(1)).item() == 1
 
 
@@ -87,7 +87,7 @@ def test_checkpoints_change_neither_outputs_nor_gradients():
     for blocks, use_checkpoint in ((plain, False), (saving, True)):
         torch.manual_seed(1)
         inside = x.clone().requires_grad_()
-        out = run_blocks(blocks, inside, top_k=9, use_checkpoint=use_checkpoint)
+        out = run_blocks(blocks, inside, use_checkpoint=use_checkpoint)
         gradients = torch.autograd.grad(out.square().sum(), [inside, *blocks.parameters()])
         results.append([out, *gradients])
     for expected, got in zip(*results, strict=True):
@@ -104,7 +104,7 @@ def test_checkpoints_keep_no_activations():
         with torch.autograd.graph.saved_tensors_hooks(
             lambda t, saved=saved: saved.append(t) or t, lambda t: t
         ):
-            run_blocks(blocks, x, top_k=9, use_checkpoint=use_checkpoint)
+            run_blocks(blocks, x, use_checkpoint=use_checkpoint)
         kept[use_checkpoint] = sum(t.numel() for t in saved)
     assert kept[True] < kept[False] / 10
 

@@ -51,7 +51,7 @@ def test_a_head_never_sees_the_channels_of_another():
 
 def test_blocks_share_nothing():
     net = attention()
-    assert net.share(torch.rand(1, DIM, 7, 11), 9) is None and net.shifted is False
+    assert net.share(torch.rand(1, DIM, 7, 11)) is None and net.shifted is False
 
 
 def test_heads_must_divide_the_channels():

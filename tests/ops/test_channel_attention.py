@@ -4,6 +4,7 @@ import torch
 
 from ir_plugins.ops import convolution
 from ir_plugins.ops.channel_attention import channel_attention
+from ir_plugins.ops.memory import Memory
 
 BATCH, HEAD_DIM, SIZE = 2, 5, (7, 11)
 BACKENDS = ["reference", "folded"]
@@ -21,10 +22,10 @@ def leaves(heads, bias, dtype=torch.float64):
     return [None if t is None else t.to(dtype).requires_grad_() for t in made]
 
 
-def attend(tensors, backend):
+def attend(tensors, backend, memory=None):
     x, *layers, temperature = tensors
     qkv, qkv_dwconv, project_out = zip(layers[::2], layers[1::2], strict=True)
-    return channel_attention(x, qkv, qkv_dwconv, temperature, project_out, backend=backend)
+    return channel_attention(x, qkv, qkv_dwconv, temperature, project_out, backend=backend, memory=memory)
 
 
 def outputs_and_gradients(tensors, function):
@@ -67,8 +68,6 @@ def test_backends_follow_the_equation_in_outputs_and_gradients(heads, bias):
 def test_chunks_that_cut_heads_change_nothing(heads, step, memory_format, monkeypatch):
     tensors = [t.detach() for t in leaves(heads, bias=True)]
     expected = attend(tensors, "reference")
-    monkeypatch.setattr(convolution, "LEAST_CHANNELS", step)
-    monkeypatch.setitem(convolution.CHUNK_NUMBERS, "cpu", 1)
     widest = []
     made = convolution.F.conv2d
     monkeypatch.setattr(
@@ -76,7 +75,7 @@ def test_chunks_that_cut_heads_change_nothing(heads, step, memory_format, monkey
     )
     tensors[0] = tensors[0].contiguous(memory_format=memory_format)
     with torch.no_grad():
-        got = attend(tensors, "folded")
+        got = attend(tensors, "folded", Memory(channels=1, least_channels=step))
     torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
     assert max(widest) == min(step, HEAD_DIM * heads)
 
@@ -116,14 +115,13 @@ def test_half_precision_stays_close(backend, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("grad", [False, True])
-def test_mixed_precision_stays_close(grad, dtype, monkeypatch):
-    monkeypatch.setattr(convolution, "LEAST_CHANNELS", 2)
-    monkeypatch.setitem(convolution.CHUNK_NUMBERS, "cpu", 1)
+def test_mixed_precision_stays_close(grad, dtype):
+    memory = None if grad else Memory(channels=1, least_channels=2, overwrite=True)
     tensors = leaves(2, bias=True, dtype=torch.float32)
     with torch.set_grad_enabled(grad):
         expected = attend(tensors, "reference")
         with torch.autocast("cpu", dtype):
-            got = attend(tensors, "folded")
+            got = attend(tensors, "folded", memory)
     assert got.dtype == dtype
     torch.testing.assert_close(got.float(), expected, rtol=0.05, atol=0.05)
 

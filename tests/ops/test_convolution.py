@@ -2,8 +2,8 @@ import pytest
 import slow
 import torch
 
-from ir_plugins.ops import convolution
 from ir_plugins.ops.convolution import channel_chunks, depthwise, part, pointwise, pointwise_sum
+from ir_plugins.ops.memory import Memory, memory_for
 
 BATCH, DIM, WIDER, SIZE = 2, 3, 11, (5, 7)
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -40,46 +40,35 @@ def test_a_part_of_a_layer_makes_those_channels(bias):
     torch.testing.assert_close(pointwise(x, *part(layer, channels)), expected)
 
 
-def test_chunks_are_as_wide_as_the_limit_allows(monkeypatch):
-    monkeypatch.setitem(convolution.CHUNK_NUMBERS, "cpu", 17 * BATCH * SIZE[0] * SIZE[1] + 1)
-    with torch.no_grad():
-        chunks = channel_chunks(picture(), 5, 45)
-    assert chunks == [slice(5, 22), slice(22, 39), slice(39, 45)]
+def test_chunks_are_as_wide_as_memory_allows():
+    memory = Memory(channels=17 * BATCH * SIZE[0] * SIZE[1] + 1)
+    assert channel_chunks(picture(), 5, 45, memory) == [slice(5, 22), slice(22, 39), slice(39, 45)]
 
 
-def test_chunks_are_never_too_thin_to_be_fast(monkeypatch):
-    monkeypatch.setitem(convolution.CHUNK_NUMBERS, "cpu", 1)
-    with torch.no_grad():
-        assert channel_chunks(picture(), 0, 23) == [slice(0, 16), slice(16, 23)]
+def test_chunks_are_never_too_thin_to_be_fast():
+    memory = Memory(channels=1, least_channels=16)
+    assert channel_chunks(picture(), 0, 23, memory) == [slice(0, 16), slice(16, 23)]
 
 
-def test_a_small_picture_is_one_chunk():
-    with torch.no_grad():
-        assert channel_chunks(picture(), 3, 1009) == [slice(3, 1009)]
-
-
-def test_one_chunk_where_gradients_are_wanted_or_the_net_is_traced(monkeypatch):
-    monkeypatch.setitem(convolution.CHUNK_NUMBERS, "cpu", 1)
-    assert channel_chunks(picture(), 5, 45) == [slice(5, 45)]
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    with torch.no_grad():
-        assert channel_chunks(picture(), 5, 45) == [slice(5, 45)]
+def test_without_a_limit_there_is_one_chunk():
+    assert channel_chunks(picture(), 5, 45, Memory()) == [slice(5, 45)]
 
 
 @pytest.mark.parametrize("x", [torch.empty(0, DIM, *SIZE), torch.empty(1, DIM, *SIZE, device="meta")])
 def test_every_batch_and_device_has_chunks(x):
-    with torch.no_grad():
-        assert channel_chunks(x, 0, 23) == [slice(0, 23)]
+    memory = memory_for(x.device, gradients=False)
+    assert channel_chunks(x, 0, 23, memory) == [slice(0, 23)]
 
 
+@pytest.mark.parametrize("eager", [False, True])
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("bias", [False, True])
-def test_pointwise_sum_is_one_product_of_what_is_never_put_together(bias, memory_format):
+def test_pointwise_sum_is_one_product_of_what_is_never_put_together(bias, memory_format, eager):
     """Whatever the memory of the pictures: a copy of the total would lose what is added."""
     first, second = picture(DIM, memory_format), picture(2, memory_format)
     weight = torch.randn(WIDER, DIM + 2, dtype=torch.float64)
     bias = torch.randn(WIDER, dtype=torch.float64) if bias else None
-    total = pointwise_sum([(first, weight[:, :DIM]), (second, weight[:, DIM:])], bias)
+    total = pointwise_sum([(first, weight[:, :DIM]), (second, weight[:, DIM:])], bias, eager=eager)
     torch.testing.assert_close(total, slow.pointwise(torch.cat([first, second], dim=1), weight, bias))
 
 

@@ -2,8 +2,9 @@ import pytest
 import slow
 import torch
 
-from ir_plugins.ops import convolution
-from ir_plugins.ops.feed_forward import feature_refinement, gated_dconv, gelu_gate
+from ir_plugins.ops.feed_forward import feature_refinement, gated_dconv
+from ir_plugins.ops.feed_forward.chunked import gelu_gate
+from ir_plugins.ops.memory import Memory
 
 BATCH, DIM, HIDDEN, SIZE = 2, 11, 13, (5, 7)
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -26,10 +27,10 @@ def leaves(design, bias=True, memory_format=torch.channels_last, dtype=torch.flo
     return [None if t is None else t.to(dtype).requires_grad_() for t in (x, *layers, *partial)]
 
 
-def feed(design, tensors, backend):
+def feed(design, tensors, backend, memory=None):
     x, *tensors = tensors
     layers = zip(tensors[:6:2], tensors[1:6:2], strict=True)
-    return design(x, *tensors[6:], *layers, backend=backend)
+    return design(x, *tensors[6:], *layers, backend=backend, memory=memory)
 
 
 def slow_feed(design, tensors):
@@ -61,15 +62,14 @@ def test_backends_follow_the_equation_in_outputs_and_gradients(design, bias, mem
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("step", [1, 3, HIDDEN])
+@pytest.mark.parametrize("step, eager", [(1, True), (3, True), (3, False), (HIDDEN, True)])
 @DESIGNS
-def test_chunks_change_neither_the_output_nor_the_input(design, step, bias, memory_format, monkeypatch):
-    monkeypatch.setattr(convolution, "LEAST_CHANNELS", step)
-    monkeypatch.setitem(convolution.CHUNK_NUMBERS, "cpu", 1)
+def test_chunks_change_neither_the_output_nor_the_input(design, step, bias, memory_format, eager):
+    memory = Memory(channels=1, least_channels=step, overwrite=True, eager=eager)
     tensors = leaves(design, bias, memory_format)
     before = [None if t is None else t.detach().clone() for t in tensors]
     with torch.no_grad():
-        got = feed(design, tensors, "chunked")
+        got = feed(design, tensors, "chunked", memory)
     torch.testing.assert_close(got, slow_feed(design, tensors).detach(), rtol=1e-9, atol=1e-9)
     assert all(a is b or torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
 
@@ -82,7 +82,10 @@ def test_gelu_gate_against_finite_differences(activate_gate):
     function = lambda x, gate: gelu_gate(x, gate, activate_gate=activate_gate)  # noqa: E731
     assert torch.autograd.gradcheck(function, (x, gate))
     with torch.no_grad():
-        torch.testing.assert_close(gelu_gate(x.clone(), gate.clone(), activate_gate=activate_gate), expected)
+        overwritten = x.clone()
+        got = gelu_gate(overwritten, gate.clone(), activate_gate=activate_gate, overwrite=True)
+    torch.testing.assert_close(got, expected)
+    assert got.data_ptr() == overwritten.data_ptr()
 
 
 def kept_for_backward(function, given):
@@ -120,20 +123,19 @@ def test_what_is_kept_for_the_backward_pass(design):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("grad", [False, True])
 @DESIGNS
-def test_mixed_precision_stays_close(design, grad, dtype, monkeypatch):
+def test_mixed_precision_stays_close(design, grad, dtype):
     """Also where the picture itself comes in float32, as from a norm."""
-    monkeypatch.setattr(convolution, "LEAST_CHANNELS", 3)
-    monkeypatch.setitem(convolution.CHUNK_NUMBERS, "cpu", 1)
+    memory = None if grad else Memory(channels=1, least_channels=3, overwrite=True)
     tensors = leaves(design, dtype=torch.float32)
     with torch.set_grad_enabled(grad):
         expected = feed(design, tensors, "reference")
         with torch.autocast("cpu", dtype):
-            got = feed(design, tensors, "chunked")
+            got = feed(design, tensors, "chunked", memory)
     assert got.dtype == dtype
     torch.testing.assert_close(got.float(), expected, rtol=0.05, atol=0.5)
 
 
 @DESIGNS
 def test_unknown_backend_is_named(design):
-    with pytest.raises(ValueError, match="'triton' is unknown; choose auto, reference, chunked"):
+    with pytest.raises(ValueError, match="'triton' is unknown; choose auto, reference or chunked"):
         feed(design, leaves(design), "triton")

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ir_plugins.ops import key_semantic
 from ir_plugins.ops.key_semantic import build_dictionary, key_semantic_attention
+from ir_plugins.ops.memory import Memory
 
 WINDOWS, HEADS, TOKENS, DIM = 5, 3, 23, 7
 
@@ -14,9 +14,9 @@ def inputs(dtype=torch.float64):
     return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
 
 
-def dictionary(top_k=11, labels=None):
+def dictionary(top_k=11, labels=None, memory=None):
     tokens = torch.randn(WINDOWS, TOKENS, 13, generator=torch.Generator().manual_seed(1))
-    return build_dictionary(tokens, top_k, labels)
+    return build_dictionary(tokens, top_k, labels, memory=memory)
 
 
 def slow_dictionary(tokens, top_k):
@@ -70,10 +70,11 @@ def test_labels_repeat_over_the_pictures_of_a_batch():
     assert not kept[1, 0, 10] and not kept[3, 10, 0]
 
 
-def test_dictionary_is_the_same_in_chunks(monkeypatch):
-    whole = dictionary(labels=torch.arange(TOKENS).remainder(2).expand(WINDOWS, -1))
-    monkeypatch.setitem(key_semantic.CHUNK_LOGITS, "cpu", 2 * TOKENS**2)
-    assert torch.equal(dictionary(labels=torch.arange(TOKENS).remainder(2).expand(WINDOWS, -1)), whole)
+@pytest.mark.parametrize("limit", [1, 2 * TOKENS**2])
+def test_dictionary_is_the_same_in_chunks(limit):
+    labels = torch.arange(TOKENS).remainder(2).expand(WINDOWS, -1)
+    whole = dictionary(labels=labels, memory=Memory())
+    assert torch.equal(dictionary(labels=labels, memory=Memory(neighbours=limit)), whole)
 
 
 def test_dictionary_carries_no_gradient():
@@ -81,19 +82,20 @@ def test_dictionary_carries_no_gradient():
     assert not build_dictionary(tokens, 5).requires_grad
 
 
-@pytest.mark.parametrize("chunk", [1, 2 * HEADS * TOKENS**2, 1 << 30])
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("chunk", [1, 2 * HEADS * TOKENS**2, None])
 @pytest.mark.parametrize("backend", ["softmax", "sdpa", "auto"])
 @pytest.mark.parametrize("kept", ["top_k", "few_valid", "all"])
-def test_backends_agree_in_outputs_and_gradients(backend, kept, chunk, monkeypatch):
+def test_backends_agree_in_outputs_and_gradients(backend, kept, chunk, eager):
     """Against "gather", the reference that reads like the paper."""
-    monkeypatch.setitem(key_semantic.CHUNK_LOGITS, "cpu", chunk)
+    memory = Memory(neighbours=chunk, eager=eager)
     labels = (torch.arange(TOKENS) > 16).int().expand(WINDOWS, -1)
     mask = {"top_k": dictionary(), "few_valid": dictionary(labels=labels), "all": None}[kept]
     probe = torch.randn(WINDOWS, HEADS, TOKENS, DIM, dtype=torch.float64)
     results = {}
     for name in ("gather", backend):
         leaves = inputs()
-        out = key_semantic_attention(*leaves, mask, backend=name)
+        out = key_semantic_attention(*leaves, mask, backend=name, memory=memory)
         results[name] = [out, *torch.autograd.grad((out * probe).sum(), leaves)]
     for reference, fast in zip(results["gather"], results[backend], strict=True):
         torch.testing.assert_close(fast, reference, rtol=1e-10, atol=1e-10)
@@ -108,14 +110,14 @@ def test_reference_is_softmax_over_the_kept_keys():
     torch.testing.assert_close(out[3, 1, 17], (weight / weight.sum()) @ v[3, 1, keys])
 
 
-def test_gradients_against_finite_differences(monkeypatch):
-    monkeypatch.setitem(key_semantic.CHUNK_LOGITS, "cpu", 2 * 2 * 25)
+def test_gradients_against_finite_differences():
+    memory = Memory(neighbours=2 * 2 * 25)
     leaves = [
         torch.randn(shape, dtype=torch.float64, requires_grad=True)
         for shape in [(3, 2, 5, 3)] * 3 + [(2, 5, 5)]
     ]
     mask = build_dictionary(torch.randn(3, 5, 2), 3)
-    assert torch.autograd.gradcheck(lambda *t: key_semantic_attention(*t, mask), leaves)
+    assert torch.autograd.gradcheck(lambda *t: key_semantic_attention(*t, mask, memory=memory), leaves)
 
 
 @pytest.mark.parametrize("backend", ["gather", "softmax", "sdpa"])
@@ -139,17 +141,17 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def test_memory_is_bounded_by_the_chunk(monkeypatch):
+def test_memory_is_bounded_by_the_chunk():
     """However many windows: no tensor is larger than a chunk of logits or what the caller holds anyway."""
     chunk, windows = 2 * HEADS * TOKENS**2, 24
-    monkeypatch.setitem(key_semantic.CHUNK_LOGITS, "cpu", chunk)
+    memory = Memory(neighbours=chunk)
     leaves = [torch.randn(windows, HEADS, TOKENS, DIM, requires_grad=True) for _ in range(3)]
     bias = torch.randn(HEADS, TOKENS, TOKENS, requires_grad=True)
     mask = build_dictionary(torch.randn(windows, TOKENS, 3), 11)
     allowed = max(chunk // TOKENS * 24, windows * HEADS * TOKENS * 8)  # rows are filled up to multiples of 8
     for backend, bounded in (("sdpa", True), ("softmax", False), ("gather", False)):
         with Largest() as largest:
-            out = key_semantic_attention(*leaves, bias, mask, backend=backend)
+            out = key_semantic_attention(*leaves, bias, mask, backend=backend, memory=memory)
             torch.autograd.grad(out.sum(), [*leaves, bias])
         assert (largest.numel <= allowed) == bounded, (backend, largest.numel)
 

@@ -20,9 +20,12 @@ def test_goes_on_with_the_first_pixel_where_reflection_ends():
     assert torch.equal(pad_to_multiple(x, 8), expected)
 
 
-def test_crop_undoes_padding():
+@pytest.mark.parametrize("any_size", [False, True])
+def test_crop_undoes_padding(any_size):
     x = torch.rand(1, 2, 5, 7)
-    assert torch.equal(crop(pad_to_multiple(x, 8), (5, 7)), x)
+    padded = pad_to_multiple(x, 8, any_size=any_size)
+    assert torch.equal(padded, pad_to_multiple(x, 8))
+    assert torch.equal(crop(padded, (5, 7), any_size=any_size), x)
 
 
 def test_what_fits_is_not_copied():

@@ -8,12 +8,13 @@ from ir_plugins.ops.windows import attention_mask, fixed_grid, merge, partition,
 SIZES = [(1, 1), (3, 5), (7, 7), (8, 16), (13, 29), (1, 17)]
 
 
+@pytest.mark.parametrize("any_size", [False, True])
 @pytest.mark.parametrize("cut", [window_grid, fixed_grid])
 @pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize("size", SIZES)
-def test_merge_undoes_partition(size, shifted, cut):
+def test_merge_undoes_partition(size, shifted, cut, any_size):
     x = torch.rand(2, 3, *size)
-    grid = cut(size, 7, shifted)
+    grid = cut(size, 7, shifted, any_size=any_size)
     windows = partition(x, grid)
     assert windows.shape[2] == grid.window[0] * grid.window[1]
     assert torch.equal(merge(windows, grid), x)
@@ -62,8 +63,8 @@ def test_one_window_is_neither_padded_nor_shifted():
 
 
 def test_a_fixed_grid_never_shrinks_its_windows():
-    assert fixed_grid((3, 17), 7) == ((3, 17), (7, 7), (0, 0))
-    assert fixed_grid((3, 17), 7, shifted=True) == ((3, 17), (7, 7), (3, 3))
+    assert fixed_grid((3, 17), 7) == ((3, 17), (7, 7), (0, 0), False)
+    assert fixed_grid((3, 17), 7, shifted=True) == ((3, 17), (7, 7), (3, 3), False)
     assert fixed_grid((3, 17), 7).padded == (7, 21)
     assert fixed_grid((7, 21), 7).is_whole
     assert not fixed_grid((7, 20), 7).is_whole and not fixed_grid((7, 21), 7, shifted=True).is_whole
@@ -133,7 +134,7 @@ def test_what_a_tracer_sees_is_not_kept(monkeypatch):
     with FakeTensorMode():
         assert isinstance(attention_mask(grid, torch.empty(1, 3, 11, 17)), FakeTensor)
     compiled = torch.compile(attention_mask, backend="eager", fullgraph=True)
-    mask = compiled(grid, torch.empty(1, 3, 11, 17))
+    mask = compiled(grid, torch.empty(1, 3, 11, 17), keep=False)
     monkeypatch.undo()
     real = attention_mask(grid, torch.empty(1, 3, 11, 17))
     assert type(real) is torch.Tensor and torch.equal(real, mask)
