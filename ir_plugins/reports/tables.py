@@ -13,9 +13,7 @@ from typing import Any
 
 import yaml
 
-from ..models.results import PictureResult
-from ..models.results import first_fault
-from ..models.results import means, not_finite
+from ..models.results import PictureResult, first_fault, means, not_finite
 from ..runtime.storage import written_whole
 
 BEFORE, AFTER = ("dataset", "group", "image", "height", "width"), ("seconds", "peak_mb")
