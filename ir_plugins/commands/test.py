@@ -23,6 +23,10 @@ from ..runtime.machine import MEANING, device_name, versions
 from ..training.preflight import prepare
 
 
+def run(arguments: Namespace) -> None:
+    test(arguments)
+
+
 def test(arguments: Namespace) -> None:
     """Restore and measure every val and test dataset; see `preflight.prepare` for the arguments.
 

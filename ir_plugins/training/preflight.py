@@ -19,6 +19,7 @@ from ..options.reading import Options, complete, read_options
 from ..options.registries import entries, registered
 from ..runtime.distributed import from_first_rank, gathered, is_first_here, start
 from ..runtime.errors import UserError
+from ..runtime.plugins import load_plugins
 from ..weights.files import check_fits, read_weights
 
 MOST_PICTURES = 10**8  # of an epoch, whose order is drawn in memory
@@ -27,9 +28,15 @@ MOST_PICTURES = 10**8  # of an epoch, whose order is drawn in memory
 def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     """Options ready to run: read, checked against code, disk and device, completed, ranks started, seeds set.
 
-    arguments: opt, force_yml, launcher, auto_resume, debug, as `basicsr train` and `basicsr test` take them.
-    Raises UserError with one line per problem.
+    Args:
+        arguments: opt, force_yml, plugin, launcher, auto_resume, debug, as `basicsr train` and `basicsr test`
+            take them.
+        is_train: Whether the run trains; otherwise it tests.
+
+    Raises:
+        UserError: One line per problem.
     """
+    load_plugins(arguments.plugin)
     told = arguments.opt, arguments.force_yml
     options = read_options(*told)
     option_file.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
