@@ -19,6 +19,7 @@ from .models import (
     validate_nets_that_pad_themselves,
 )
 from .package import refuse_other_basicsr
+from .slow_imports import end_postponing, postpone_slow_imports
 
 
 def before_import() -> None:
@@ -28,6 +29,7 @@ def before_import() -> None:
         UserError: Where BasicSR is not installed, or hidden by another package of that name.
     """
     refuse_other_basicsr()
+    postpone_slow_imports()
     accept_torchvision_of_another_torch()
     provide_functional_tensor()
     provide_loose_version()
@@ -36,6 +38,7 @@ def before_import() -> None:
 
 def after_import() -> None:
     """Mend what training and testing meet in an imported basicsr."""
+    end_postponing()
     round_jpeg_quality()
     share_lmdb_environments()
     name_unreadable_images()
