@@ -1,8 +1,8 @@
 """What basicsr imports at once and uses rarely or never: it is imported when it is used.
 
-While basicsr is imported, stand-ins wait in sys.modules for the slow modules.  They hand out the few names
-that are known as objects which import the real ones when they are first used, and behave as the real module in
-everything else.  Afterwards they leave: the next import of such a module is the real one.
+While basicsr is imported, stand-ins take the places of the slow modules in sys.modules.  For the few names that
+basicsr wants, they hand out objects that import the real ones when they are first used; for any other name they
+give way to the real module.  Afterwards they leave: the next import of such a module is the real one.
 """
 
 import importlib
@@ -22,8 +22,8 @@ SLOW = {
 def postpone_slow_imports() -> None:
     """`import basicsr` takes twice as long as what is needed of it.
 
-    Concerns basicsr 1.4.2 and torchvision up to 0.28 at least; where nobody asks for the modules in SLOW, or
-    they are imported already, this changes nothing.  Delete with the next basicsr, or where starting takes no time.
+    Concerns basicsr 1.4.2 and torchvision up to 0.28 at least.  Where nobody asks for the modules in SLOW, or
+    they are imported already, this changes nothing.  Delete when neither imports them while it is imported.
     """
     for name, known in SLOW.items():
         if name not in sys.modules:

@@ -18,6 +18,7 @@ import cv2
 import lmdb
 import numpy as np
 import pytest
+import scipy.ndimage  # noqa: F401  (whose own import needs the module that a test takes away)
 import torch
 import torch.library
 from torch.utils.data import DataLoader

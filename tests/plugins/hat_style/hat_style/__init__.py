@@ -1,0 +1,2 @@
+# as BasicSR's own plugins are laid out: importing the package scans its folders
+from .archs import *
