@@ -1,8 +1,9 @@
 """What basicsr imports at once and uses rarely or never: it is imported when it is used.
 
-While basicsr is imported, stand-ins take the places of the slow modules in sys.modules.  For the few names that
-basicsr wants, they hand out objects that import the real ones when they are first used; for any other name they
-give way to the real module.  Afterwards they leave: the next import of such a module is the real one.
+While basicsr is imported, stand-ins take the places of the slow modules in sys.modules.  For the few names
+that basicsr wants, they hand out objects that import the real ones when they are first used; for any other
+name they give way to the real module.  Afterwards they leave: the next import of such a module is the real
+one.
 """
 
 import importlib

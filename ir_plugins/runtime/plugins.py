@@ -42,13 +42,17 @@ def load_plugins(names: Iterable[str] = ()) -> None:
             if callable(loaded):
                 loaded()
     named = [(VARIABLE, name) for name in _in_environment()] + [("--plugin", name) for name in names]
-    absolute = list(dict.fromkeys(_absolute(name) for _, name in named))
-    if absolute:
-        os.environ[VARIABLE] = os.pathsep.join(absolute)  # data workers are started with it
-    for source, name in named:
-        module = _module_name(f"{source} {name}", _absolute(name))
-        with _Blaming(f"{source} {name}", module):
-            importlib.import_module(module)
+    before = os.environ.get(VARIABLE, "")
+    if named:  # data workers are started with it
+        os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys(_absolute(name) for _, name in named))
+    try:
+        for source, name in named:
+            module = _module_name(f"{source} {name}", _absolute(name))
+            with _Blaming(f"{source} {name}", module):
+                importlib.import_module(module)
+    except UserError:
+        os.environ[VARIABLE] = before
+        raise
 
 
 def in_play(names: Sequence[str] = ()) -> bool:
@@ -106,7 +110,8 @@ def _absolute(name: str) -> str:
 
 def _files() -> dict[str, Path]:
     """The files of BASICSR_PLUGINS by the name of their module; of a folder its __init__.py."""
-    paths = [Path(_absolute(name)) for name in _in_environment() if _is_path(name)]
+    # of two files of one name the first counts
+    paths = [Path(_absolute(name)) for name in reversed(_in_environment()) if _is_path(name)]
     return {path.stem: path if path.suffix == ".py" else path / "__init__.py" for path in paths}
 
 
@@ -148,19 +153,29 @@ class _Blaming:
         self.told, self.module = told, module
 
     def __enter__(self) -> None:
-        pass
+        self.modules = set(sys.modules)
+        self.registered = [set(table) for table in _tables()]
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if not isinstance(error, Exception | SystemExit):
             return
         folder = self._folder()
         place = next(_places(trace, folder), "")
-        owned = self.module.partition(".")[0]
         text = _reason(error)
-        _forget(owned)
+        self._forget()
         if isinstance(error, SyntaxError) and error.filename:
             place = f"{_shown(Path(error.filename))}:{error.lineno}"
         raise UserError(f"{self.told}: {f'{place}: ' if place else ''}{text}") from error
+
+    def _forget(self) -> None:
+        """Drop what the plugin has left behind, so that it can be mended and tried again."""
+        package = self.module.partition(".")[0]
+        for name in set(sys.modules) - self.modules:
+            if name.partition(".")[0] == package:
+                del sys.modules[name]
+        for table, before in zip(_tables(), self.registered, strict=True):
+            for name in set(table) - before:
+                del table[name]
 
     def _folder(self) -> str:
         """The plugin's file, or its folder where it is a package."""
@@ -203,16 +218,11 @@ def _owner(registry: str, name: str) -> str:
     return f"{found.__module__}.{found.__qualname__}" if found is not None else "somebody"
 
 
-def _forget(package: str) -> None:
-    """Drop what a failed plugin has left behind, so that it can be mended and tried again."""
+def _tables() -> list[dict[str, Any]]:
+    """The tables of BasicSR's registries."""
     from basicsr.utils import registry as registries
 
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-        del sys.modules[name]
-    for registry in (getattr(registries, name) for name in REGISTRIES):
-        for name, item in list(registry):
-            if item.__module__.partition(".")[0] == package:
-                del registry._obj_map[name]
+    return [getattr(registries, name)._obj_map for name in REGISTRIES]
 
 
 def _shown(path: Path) -> str:

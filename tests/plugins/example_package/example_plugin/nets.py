@@ -1,4 +1,4 @@
-"""A network with information distillation: part of each layer's features is kept, the rest refined further."""
+"""A network with information distillation: part of each layer's features is kept, the rest refined."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 
 
 class Distillation(nn.Module):
-    """Four convolutions; each but the last puts a quarter of its channels aside, and a 1x1 fuses what is kept.
+    """Four convolutions; each but the last puts a quarter of its channels aside, and a 1x1 fuses them.
 
     Args:
         dim: Channels of the input and the output, a multiple of 4.

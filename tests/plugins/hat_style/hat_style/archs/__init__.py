@@ -1,3 +1,4 @@
+# ruff: noqa  (as others write it)
 import importlib
 from os import path as osp
 

@@ -1,3 +1,4 @@
+# ruff: noqa  (as others write it)
 from torch import nn
 
 from basicsr.archs.arch_util import make_layer, trunc_normal_
