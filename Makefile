@@ -1,7 +1,7 @@
 # make demo   train a small SemanIR x2 on real photographs and look at the result
 # make test   the tests (seconds each); make test-all adds the slow ones
 # make lint   ruff and pyright;  make bench  speed against the plain way, in one run
-# make schema write options/schema.json, by which editors know option files
+# make schema write what is made from the code: options/schema.json, and names.json for `basicsr list`
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -49,6 +49,7 @@ def test_other_versions_no_index_or_a_plugin_are_answered_live(change, tmp_path,
     file = tmp_path / "names.json"
     file.write_text(json.dumps(known))
     monkeypatch.setattr(listing, "INDEX", file)
+    monkeypatch.setenv("BASICSR_PLUGINS", "")  # and put back afterwards
     run = lambda *more: listing.run(listing_arguments(*more))  # noqa: E731
     run()
     assert capsys.readouterr().out == "from the index\n"

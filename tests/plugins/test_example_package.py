@@ -75,8 +75,8 @@ def test_its_designs_train_in_every_net(installed):
         nets = {
             "Restormer": {"dim": 8, "num_blocks": [1] * 4, "heads": [1, 2, 2, 4], "num_refinement_blocks": 1},
             "AST": {"embed_dim": 8, "depths": [1] * 9, "drop_path_rate": 0.0},
-            "SemanIR": {"embed_dim": 6, "depths": [2], "num_heads": [2], "num_feat": 5, "drop_path_rate": 0.0},
-            "SemanIRUNet": {"embed_dim": 6, "depths": [1] * 7, "num_heads": [2] * 7, "drop_path_rate": 0.0},
+            "SemanIR": {"embed_dim": 6, "depths": [2], "num_heads": [2], "num_feat": 5},
+            "SemanIRUNet": {"embed_dim": 6, "depths": [1] * 7, "num_heads": [2] * 7},
         }
         for name, arguments in nets.items():
             torch.manual_seed(0)

@@ -251,3 +251,23 @@ def test_data_workers_know_the_classes_of_a_file(start, tiny):
     assert done.returncode == 0, done.stderr
     assert Path("experiments/tiny/models/net_g_4.pth").is_file()
     assert "Resuming training from epoch" in done.stderr + done.stdout
+
+
+def torchrun(*arguments: str):
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "-m", "ir_plugins")
+    return fresh.started(*launcher, *arguments, "--launcher", "pytorch", OMP_NUM_THREADS="1")
+
+
+def test_two_ranks_train_a_net_from_a_file_and_say_once_what_fails(tiny):
+    Path("outside.py").write_text(NET + DATASET)
+    options = tiny_options() | {"network_g": {"type": "Outside"}}
+    options["datasets"]["train"] |= {"type": "OutsideDataset", "batch_size_per_gpu": 1}
+    options["train"]["total_iter"] = 2
+    tiny.write_text(yaml.safe_dump(options))
+    done = torchrun("train", "-opt", "tiny.yml", "--plugin", "outside.py")
+    assert done.returncode == 0, done.stderr
+    assert Path("experiments/tiny/models/net_g_2.pth").is_file()
+    Path("outside.py").write_text("1 / 0\n")
+    done = torchrun("train", "-opt", "tiny.yml", "--plugin", "outside.py")
+    assert done.returncode != 0
+    assert done.stderr.count("error: --plugin outside.py: outside.py:1: ZeroDivisionError") == 1, done.stderr
