@@ -2,7 +2,7 @@
 # make test      run the quick tests;  make test-all  run the slow ones too
 # make lint      run ruff and pyright
 # make bench     compare our speed with the plain way, in one run
-# make schema    write options/schema.json, from which editors complete and check option files
+# make schema    write what is made from the code: options/schema.json, and names.json for `basicsr list`
 # make venv      set up .venv only;  make clean  remove it and what builds leave behind
 
 VENV := .venv

@@ -10,7 +10,7 @@ setup(
     # PyPI's basicsr 1.4.2 cannot be built on 3.13: its setup.py reads locals() after exec()
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["ir_plugins", "ir_plugins.*"]),
-    package_data={"ir_plugins.reports": ["*.html"]},
+    package_data={"ir_plugins.commands": ["names.json"], "ir_plugins.reports": ["*.html"]},
     install_requires=[
         "basicsr>=1.4.2",
         "torch>=2.7",

@@ -1,27 +1,29 @@
-"""The command `basicsr`: parses arguments and calls one function per sub-command."""
+"""The command `basicsr`: parses arguments, then imports the one sub-command that runs.
+
+Imports nothing heavy itself: help and messages about a wrong command line come at once.
+"""
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
-from .checks import option_file
-from .commands.list import KINDS, describe, table
-from .commands.profile import profile
-from .commands.test import test
-from .options.reading import Options, read_options
-from .pictures.lmdb import CODECS, write_lmdb
+from .commands.list import KIND_NAMES
 from .runtime.errors import Stopped, UserError
-from .training.pipeline import train
+from .runtime.plugins import VARIABLE
+
+CODECS = ("png", "raw")  # as pictures.lmdb has them
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `basicsr ARGV`.
 
-    Exit status: 0 on success, 2 for the user's mistakes, 130 after Ctrl-C and 143 after SIGTERM.
+    Returns:
+        The exit status: 0 on success, 2 for the user's mistakes, 130 after Ctrl-C and 143 after SIGTERM.
     """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        importlib.import_module(f"{__package__}.commands.{arguments.command}").run(arguments)
     except UserError as error:
         if getattr(arguments, "debug", False):
             raise
@@ -48,16 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="basicsr", description="Train and test image restoration networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, run, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(run=run)
-        return sub
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        """The parser of a sub-command, which is the function `run` of commands/NAME.py."""
+        return commands.add_parser(name, help=text, description=text)
 
-    for name, run, text in (
-        ("train", train, "train as an option file says; writes experiments/NAME and tb_logger/NAME"),
-        ("test", test, "restore and measure test sets; writes results/NAME"),
+    for name, text in (
+        ("train", "train as an option file says; writes experiments/NAME and tb_logger/NAME"),
+        ("test", "restore and measure test sets; writes results/NAME"),
     ):
-        sub = command(name, run, text)
+        sub = command(name, text)
         _add_option_file(sub)
         sub.add_argument(
             "--launcher", choices=("none", "pytorch", "slurm"), default="none", help="job launcher"
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         # torch.distributed.launch passes it in either spelling; the ranks come from the environment
         sub.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
-    sub = command("lmdb", _lmdb, "pack a folder of images into an LMDB that BasicSR's datasets read")
+    sub = command("lmdb", "pack a folder of images into an LMDB that BasicSR's datasets read")
     sub.add_argument("--input", required=True, metavar="DIR", help="folder of images")
     sub.add_argument("--output", required=True, metavar="DIR.lmdb", help="database to write")
     sub.add_argument(
@@ -81,17 +82,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--workers", type=int, metavar="N", help="default: one per CPU core")
 
-    _add_option_file(command("check", _check, "validate an option file without touching the disk"))
+    _add_option_file(command("check", "validate an option file without touching the disk"))
 
-    sub = command("list", _list, "what can be named in an option file")
-    sub.add_argument("kind", choices=tuple(KINDS))
-    sub.add_argument("name", nargs="?", help="tell this one's arguments and documentation")
+    sub = command("list", "what can be named in an option file")
+    sub.add_argument("kind", choices=KIND_NAMES)
+    sub.add_argument("name", nargs="?", help="show the arguments and the documentation of this one")
+    _add_plugins(sub)
 
-    sub = command("profile", _profile, "parameters, MACs, latency and peak memory of network_g")
+    sub = command("profile", "parameters, MACs, latency and peak memory of network_g")
     _add_option_file(sub)
     sub.add_argument(
         "--size", type=int, nargs=2, default=(256, 256), metavar=("H", "W"), help="input, in pixels"
     )
+
+    sub = command("schema", "write the JSON Schema by which editors complete and check option files")
+    sub.add_argument("--output", required=True, metavar="FILE.json", help="file to write")
+    _add_plugins(sub)
     return parser
 
 
@@ -104,30 +110,19 @@ def _add_option_file(parser: argparse.ArgumentParser) -> None:
         metavar="K:K=V",
         help="override options, e.g. train:total_iter=1000",
     )
+    _add_plugins(parser)
 
 
-def _lmdb(arguments: argparse.Namespace) -> None:
-    summary = write_lmdb(arguments.input, arguments.output, codec=arguments.codec, workers=arguments.workers)
-    print(f"{arguments.output}: {summary}")
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    _checked_options(arguments)
-    print(f"{arguments.opt}: ok (data and weights are not looked at)")
-
-
-def _list(arguments: argparse.Namespace) -> None:
-    print(describe(arguments.kind, arguments.name) if arguments.name else table(arguments.kind))
-
-
-def _profile(arguments: argparse.Namespace) -> None:
-    print(profile(_checked_options(arguments), tuple(arguments.size)))
-
-
-def _checked_options(arguments: argparse.Namespace) -> Options:
-    options = read_options(arguments.opt, arguments.force_yml)
-    option_file.check(options, arguments.opt, is_train="train" in options, force=arguments.force_yml)
-    return options
+def _add_plugins(parser: argparse.ArgumentParser) -> None:
+    """For every command that builds or names something."""
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE_OR_FILE.py",
+        help="import a module or a file first, which registers your own networks, losses, ...; can be given "
+        f"several times, also in the environment variable {VARIABLE}",
+    )
 
 
 def _message(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Write options/schema.json, by which editors complete and check option files.
+"""Write what is made from the code: options/schema.json for editors, names.json for `basicsr list`.
 
 python scripts/write_schema.py
 """
@@ -6,16 +6,17 @@ python scripts/write_schema.py
 import json
 from pathlib import Path
 
-import ir_plugins  # noqa: F401  (registers everything)
-from ir_plugins.checks.editor_schema import editor_schema
+from ir_plugins.commands.list import INDEX, index
+from ir_plugins.commands.schema import schema_text
 
 FILE = Path(__file__).parent.parent / "options/schema.json"
 
 
 def written() -> str:
-    """What the file should hold."""
-    return json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n"
+    """What the schema's file should hold."""
+    return schema_text()
 
 
 if __name__ == "__main__":
     FILE.write_text(written(), encoding="utf-8")
+    INDEX.write_text(json.dumps(index(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fresh
 import pytest
 import yaml
 from tiny import tiny_options
@@ -133,6 +134,54 @@ def test_help_and_wrong_usage(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["train"])
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["nothing"], ["train"], ["list", "nothing"], []]
+)
+def test_help_and_wrong_usage_need_no_torch(arguments):
+    code = f"""
+        import sys
+        from ir_plugins.cli import main
+        try:
+            main({arguments!r})
+        finally:
+            assert not {{"torch", "basicsr", "numpy"}} & set(sys.modules)
+    """
+    done = fresh.run(code)
+    assert done.returncode == (0 if "--help" in arguments else 2), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_parser_knows_the_codecs():
+    from ir_plugins import cli
+    from ir_plugins.pictures import lmdb
+
+    assert tuple(cli.CODECS) == tuple(lmdb.CODECS)
+
+
+def test_the_help_names_plugins_and_their_variable(capsys):
+    for command in ("train", "test", "check", "list", "profile", "schema"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        out = capsys.readouterr().out
+        assert "--plugin" in out and "BASICSR_PLUGINS" in out
+
+
+def test_a_basicsr_that_is_not_there_is_one_line(tmp_path):
+    """Python finds no basicsr where site-packages are left out but for torch's and ours."""
+    code = """
+        import sys, importlib.machinery as machinery
+        find = machinery.PathFinder.find_spec
+        machinery.PathFinder.find_spec = lambda name, *rest: None if name == "basicsr" else find(name, *rest)
+        import importlib.metadata
+        from ir_plugins.cli import main
+        sys.exit(main(["list", "ffns"]))
+    """
+    done = fresh.run(code)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("basicsr list: error: BasicSR is not installed: `pip install --no-build")
+    assert done.stderr.count("\n") == 1
 
 
 def test_torchrun_spellings_of_local_rank_are_accepted(workplace, capsys):

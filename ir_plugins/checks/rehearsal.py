@@ -3,8 +3,10 @@
 Losses, optimizers, schedulers and metrics check their arguments late, if at all: in the middle of a run.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -61,18 +63,32 @@ def failures(
 
 def _try_optimizer(kind: Callable, arguments: Options) -> None:
     parameters = [nn.Parameter(torch.ones(shape)) for shape in ((3,), (2, 3), (2, 3, 3, 3))]
-    optimizer = kind(parameters, **arguments)
+    with _without_compiler():
+        optimizer = kind(parameters, **arguments)
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
-    optimizer.step()
+    with torch.set_grad_enabled(bool(optimizer.defaults.get("differentiable"))):
+        inspect.unwrap(type(optimizer).step)(optimizer)
     if not all(parameter.isfinite().all() for parameter in parameters):
         raise ValueError("one step makes the weights infinite")
 
 
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """torch.optim imports torch's compiler, which takes a second, only to keep it away from this method."""
+    base = torch.optim.Optimizer
+    decorated = base.add_param_group
+    base.add_param_group = inspect.unwrap(decorated)
+    try:
+        yield
+    finally:
+        base.add_param_group = decorated
+
+
 def _try_scheduler(kind: Callable, arguments: Options) -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(3))], lr=1.0)
+    with _without_compiler():
+        optimizer = torch.optim.SGD([nn.Parameter(torch.ones(3))], lr=1.0)
     scheduler = kind(optimizer, **arguments)
-    optimizer.step()
     scheduler.step()
     if not all(np.isfinite(rate) for rate in scheduler.get_last_lr()):
         raise ValueError(f"gives the learning rate {scheduler.get_last_lr()}")

@@ -1,80 +1,163 @@
-"""`basicsr list`: what can be named in an option file."""
+"""`basicsr list`: what can be named in an option file.
 
+Without plugins the answer is known in advance: `make schema` writes it into names.json, so that nobody waits
+for torch.  Everything here that needs torch imports it where it is used.
+"""
+
+import functools
+import importlib.metadata
+import importlib.util
 import inspect
+import json
 import textwrap
+from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from basicsr.utils.registry import (
-    ARCH_REGISTRY,
-    DATASET_REGISTRY,
-    LOSS_REGISTRY,
-    METRIC_REGISTRY,
-    MODEL_REGISTRY,
-)
-
-from ..blocks import ATTENTIONS, FEED_FORWARDS
-from ..blocks.designs import FROM_THE_NET
-from ..options.registries import SCHEDULERS, entries, optimizers
-from ..options.signatures import kind_of
 from ..runtime.errors import UserError
+from ..runtime.plugins import in_play, load_plugins, origin
+
+INDEX = Path(__file__).with_name("names.json")
+DESIGNS = ("attentions", "ffns")
+KIND_NAMES = (
+    "archs",
+    *DESIGNS,
+    "losses",
+    "datasets",
+    "models",
+    "metrics",
+    "schedulers",
+    "optimizers",
+)
+# what these kinds list depends on: a change of its version needs another index
+PACKAGES = {kind: ("basicsr", "torch") if kind == "optimizers" else ("basicsr",) for kind in KIND_NAMES}
+
+
+def run(arguments: Namespace) -> None:
+    answer = None if in_play(arguments.plugin) else _from_index(arguments.kind, arguments.name)
+    if answer is None:
+        load_plugins(arguments.plugin)
+        answer = describe(arguments.kind, arguments.name) if arguments.name else table(arguments.kind)
+    print(answer)
+
+
+# -- answers from the index
+
+
+def index() -> dict[str, Any]:
+    """What names.json holds: versions, and per kind the table and the description of each name."""
+    return {
+        "versions": {package: _version(package) for package in ("basicsr", "torch")},
+        "tables": {kind: table(kind) for kind in KIND_NAMES},
+        "descriptions": {
+            kind: {name: describe(kind, name) for name in sorted(named(kind))} for kind in KIND_NAMES
+        },
+    }
+
+
+def _from_index(kind: str, name: str | None) -> str | None:
+    """The answer, where the index is there, knows the name and was written with the installed versions."""
+    if not INDEX.is_file():
+        return None
+    known = json.loads(INDEX.read_text(encoding="utf-8"))
+    if any(_version(package) != known["versions"][package] for package in PACKAGES[kind]):
+        return None
+    return known["descriptions"][kind].get(name) if name else known["tables"][kind]
+
+
+def _version(package: str) -> str | None:
+    """The installed version, of 2.13.0+cpu 2.13.0; None where Python would import something else."""
+    try:
+        installed = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    spec = importlib.util.find_spec(package)
+    its_own = Path(str(installed.locate_file(f"{package}/__init__.py")))
+    if spec is None or not spec.origin or not its_own.is_file() or not its_own.samefile(spec.origin):
+        return None
+    return installed.version.partition("+")[0]
+
+
+# -- answers from what is registered
+
+
+def named(kind: str) -> dict[str, Callable]:
+    """Every name of that kind, and what it names."""
+    from basicsr.utils import registry
+
+    from ..blocks import ATTENTIONS, FEED_FORWARDS
+    from ..options.registries import SCHEDULERS, entries, optimizers
+
+    if kind == "optimizers":
+        return optimizers()
+    designs = {"attentions": ATTENTIONS, "ffns": FEED_FORWARDS, "schedulers": SCHEDULERS}
+    registries = {
+        "archs": registry.ARCH_REGISTRY,
+        "losses": registry.LOSS_REGISTRY,
+        "datasets": registry.DATASET_REGISTRY,
+        "models": registry.MODEL_REGISTRY,
+        "metrics": registry.METRIC_REGISTRY,
+    }
+    return dict(designs[kind]) if kind in designs else entries(registries[kind])
+
 
 KINDS: dict[str, Callable[[], dict[str, Callable]]] = {
-    "archs": lambda: entries(ARCH_REGISTRY),
-    "attentions": lambda: ATTENTIONS,
-    "ffns": lambda: FEED_FORWARDS,
-    "losses": lambda: entries(LOSS_REGISTRY),
-    "datasets": lambda: entries(DATASET_REGISTRY),
-    "models": lambda: entries(MODEL_REGISTRY),
-    "metrics": lambda: entries(METRIC_REGISTRY),
-    "schedulers": lambda: SCHEDULERS,
-    "optimizers": optimizers,
+    kind: functools.partial(named, kind) for kind in KIND_NAMES
 }
-DESIGNS = ("attentions", "ffns")
 
 
 def table(kind: str) -> str:
     """Per name: whose it is and the first sentence of its documentation; of a design its paper, complexity
     and arguments.
     """
-    found = sorted(KINDS[kind]().items())
+    found = sorted(named(kind).items())
     width = max(len(name) for name, _ in found)
     if kind in DESIGNS:
         return "\n".join(_design(name, item, width) for name, item in found)
-    return "\n".join(f"{name:{width}}  {_origin(item):10}  {_summary(item)}" for name, item in found)
+    origins = max(10, *(len(origin(item)) for _, item in found))
+    return "\n".join(f"{name:{width}}  {origin(item):{origins}}  {_summary(item)}" for name, item in found)
 
 
 def _design(name: str, design: Any, width: int) -> str:
     parameters = inspect.signature(design).parameters.values()
-    arguments = [str(p.replace(annotation=p.empty)) for p in parameters if p.name not in FROM_THE_NET]
+    arguments = [str(p.replace(annotation=p.empty)) for p in parameters if p.name not in _from_the_net()]
     listed = textwrap.wrap(", ".join(arguments), 100 - width)
-    first = f"{name:{width}}  {_told(design, 'paper'):27}  {_told(design, 'complexity')}".rstrip()
+    first = f"{name:{width}}  {_fact(design, 'paper'):27}  {_fact(design, 'complexity')}".rstrip()
+    if origin(design) != "ir_plugins":
+        first += f"  [{origin(design)}]"
     return f"\n{' ' * (width + 2)}".join([first, *listed])
 
 
-def _told(design: Any, what: str) -> str:
+def _fact(design: Any, what: str) -> str:
     return getattr(design, what, f"(no {what})")
 
 
+def _from_the_net() -> tuple[str, ...]:
+    from ..blocks.designs import FROM_THE_NET
+
+    return FROM_THE_NET
+
+
 def describe(kind: str, name: str) -> str:
-    """One item's arguments, a line each, and its documentation.  Raises UserError where there is no such
-    name.
+    """One item's arguments, a line each, and its documentation.
+
+    Raises:
+        UserError: Where there is no such name.
     """
-    item = KINDS[kind]().get(name)
+    from ..options.signatures import kind_of
+
+    item = named(kind).get(name)
     if item is None:
         raise UserError(f"{kind} has no '{name}'; `basicsr list {kind}` names them")
-    hidden = FROM_THE_NET if kind in DESIGNS else ()
+    hidden = _from_the_net() if kind in DESIGNS else ()
     arguments = [str(p) for p in inspect.signature(item).parameters.values() if p.name not in hidden]
     if keys := getattr(item, "option_keys", None) if kind == "datasets" else None:
-        arguments = [f"{key}: {kind_of(told.kind)}; {told.text}" for key, told in keys.items()]
-    facts = [f"{_told(item, 'paper')}; {_told(item, 'complexity')}", ""] if kind in DESIGNS else []
+        arguments = [f"{key}: {kind_of(declared.kind)}; {declared.text}" for key, declared in keys.items()]
+    facts = [f"{_fact(item, 'paper')}; {_fact(item, 'complexity')}", ""] if kind in DESIGNS else []
     return "\n".join(
         [name, *(f"  {argument}" for argument in arguments), "", *facts, inspect.getdoc(item) or ""]
     ).rstrip()
-
-
-def _origin(item: Callable) -> str:
-    return item.__module__.split(".")[0]
 
 
 def _summary(item: Callable) -> str:

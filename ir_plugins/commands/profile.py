@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from argparse import Namespace
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from ..checks.channels import INPUT_CHANNELS
 from ..options.reading import Options
 from ..runtime.errors import UserError
 from ..runtime.machine import device_name, peak_memory, synchronize
+from .check import checked_options
 
 RUNS = 5
 
@@ -22,6 +24,10 @@ RUNS = 5
 @register_flop_formula(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu)
 def _cpu_attention_flops(q, k, v, *args, out_shape=None, **kwargs) -> int:
     return sdpa_flop_count(q, k, v)
+
+
+def run(arguments: Namespace) -> None:
+    print(profile(checked_options(arguments), tuple(arguments.size)))
 
 
 def profile(options: Options, size: tuple[int, int]) -> str:

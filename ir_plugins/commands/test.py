@@ -23,6 +23,10 @@ from ..training.loaders import testing_loaders
 from ..training.preflight import prepare
 
 
+def run(arguments: Namespace) -> None:
+    test(arguments)
+
+
 def test(arguments: Namespace) -> None:
     """Restore and measure every val and test dataset.
 

@@ -6,6 +6,8 @@ import warnings
 from types import ModuleType
 from typing import Any
 
+from .slow_imports import StandIn
+
 
 def accept_torchvision_of_another_torch() -> None:
     """`RuntimeError: operator torchvision::nms does not exist` on `import torchvision`.
@@ -65,9 +67,11 @@ def provide_scipy_filters() -> None:
 
     Concerns SciPy >= 1.8 with basicsr 1.4.2 (metrics/niqe.py).  Delete with the next basicsr.
     """
-    from scipy.ndimage import convolve
-
-    _provide("scipy.ndimage.filters", convolve=convolve)
+    name = "scipy.ndimage.filters"
+    if name in sys.modules:
+        _provide(name, convolve=importlib.import_module("scipy.ndimage").convolve)
+    else:  # without importing scipy.ndimage, which takes its time
+        sys.modules[name] = StandIn(name, {"convolve": "scipy.ndimage"})
 
 
 def _provide(name: str, **attributes: Any) -> None:

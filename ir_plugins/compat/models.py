@@ -53,7 +53,7 @@ def load_weights_as_others_publish_them() -> None:
     """`KeyError: 'params'` from `path:pretrain_network_g`, and a RuntimeError about safetensors.
 
     Concerns any basicsr: it knows no keys but the one named and "params", and torch.load alone.  Delete when
-    it asks `weights_only` of every file and takes the forms that `checkpoints.read_weights` does.
+    it loads every file with `weights_only` and knows the forms that `weights.files.read_weights` does.
     """
     from basicsr.models.base_model import BaseModel
     from basicsr.utils import get_root_logger

@@ -19,6 +19,7 @@ from ..options.reading import Options, complete, read_options
 from ..options.registries import entries, registered
 from ..runtime.distributed import from_first_rank, gathered, is_first_here, start
 from ..runtime.errors import UserError
+from ..runtime.plugins import load_plugins
 from ..weights.files import check_fits, read_weights
 
 MOST_PICTURES_PER_EPOCH = 10**8  # their order is drawn in memory
@@ -31,8 +32,8 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     the weights, every picture of the datasets.
 
     Args:
-        arguments: opt, force_yml, launcher, auto_resume and debug, as `basicsr train` and `basicsr test` have
-            them.
+        arguments: opt, force_yml, plugin, launcher, auto_resume and debug, as `basicsr train` and
+            `basicsr test` have them.
         is_train: Whether to train; else to test.
 
     Returns:
@@ -41,6 +42,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     Raises:
         UserError: One line for each problem.
     """
+    load_plugins(arguments.plugin)
     source = arguments.opt, arguments.force_yml  # for messages
     options = _checked_options(arguments, is_train=is_train)
     problems = [*_device_problems(options, arguments.launcher), *_weight_problems(options)]

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import scipy.ndimage  # noqa: F401  (whose own import needs the module that a test takes away)
 import torch
 import torch.library
 from repairs import write

@@ -17,7 +17,7 @@ REPLACED = ("torchvision.transforms.functional_tensor", "distutils.version", "sc
 
 
 def test_import_is_silent_even_when_warnings_are_errors(tmp_path):
-    done = fresh("import ir_plugins", tmp_path, flags=("-W", "error"))
+    done = fresh("import ir_plugins, basicsr", tmp_path, flags=("-W", "error"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -38,7 +38,8 @@ def test_basicsr_fails_without_the_repairs_and_imports_after_them(tmp_path):
         attempt()
         compat.accept_torchvision_of_another_torch()
         attempt()
-        compat.repair()
+        compat.imports.forget_half_imported("basicsr")
+        compat.before_import()
         attempt()
         import basicsr, torchvision
         from basicsr.utils.registry import ARCH_REGISTRY
@@ -60,7 +61,8 @@ def test_repairing_again_changes_nothing(modules):
         return [*patched, dict(FileClient._backends), *[sys.modules[name] for name in REPLACED]]
 
     before = state()
-    compat.repair()
+    compat.before_import()
+    compat.after_import()
     assert state() == before
 
 
@@ -91,7 +93,7 @@ def test_refuses_another_basicsr_without_running_it(files, version, tmp_path, mo
         importlib.import_module("basicsr")
     place = tmp_path / next(iter(files)).removesuffix("/__init__.py")
     with pytest.raises(UserError) as caught:
-        compat.repair()
+        compat.before_import()
     message = str(caught.value)
     assert message.startswith(f"basicsr found at {place} (version {version}) hides PyPI's basicsr 1.4.2")
     assert "PYTHONPATH" in message and "pip uninstall basicsr" in message and "\n" not in message

@@ -73,7 +73,7 @@ def test_all_ranks_draw_one_seed(tiny):
     del options["manual_seed"]
     tiny.write_text(yaml.safe_dump(options))
     arguments = Namespace(
-        opt="tiny.yml", force_yml=[LARGER], launcher="pytorch", auto_resume=False, debug=False
+        opt="tiny.yml", force_yml=[LARGER], plugin=[], launcher="pytorch", auto_resume=False, debug=False
     )
 
     def task():

@@ -1,0 +1,24 @@
+"""`basicsr check`: whether an option file is sound, without a look at data or weights."""
+
+from argparse import Namespace
+
+from ..checks import option_file
+from ..options.reading import Options, read_options
+from ..runtime.plugins import load_plugins
+
+
+def run(arguments: Namespace) -> None:
+    checked_options(arguments)
+    print(f"{arguments.opt}: ok (data and weights are not looked at)")
+
+
+def checked_options(arguments: Namespace) -> Options:
+    """The options of the file that `-opt` names, with its overrides, once the plugins are imported.
+
+    Raises:
+        UserError: One line per problem.
+    """
+    load_plugins(arguments.plugin)
+    options = read_options(arguments.opt, arguments.force_yml)
+    option_file.check(options, arguments.opt, is_train="train" in options, force=arguments.force_yml)
+    return options
