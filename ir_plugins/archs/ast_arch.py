@@ -17,6 +17,7 @@ from ..blocks.designs import Designs, Own, attentions, feed_forwards
 from ..blocks.layers import check_rates
 from ..blocks.transformer import TransformerBlock
 from ..ops.padding import crop, pad_to_multiple
+from .declaration import Declares
 
 STAGES = (*(f"encoderlayer_{i}" for i in range(4)), "conv", *(f"decoderlayer_{i}" for i in range(4)))
 WIDTHS = (1, 2, 4, 8, 16, 16, 8, 4, 2)  # times embed_dim; the decoder keeps its skips, so it is twice as wide
@@ -48,6 +49,8 @@ class AST(nn.Module):
     token_mlp (`basicsr list attentions`, `ffns`), one for all stages that have any or a list of nine.
     use_checkpoint: compute activations again in the backward pass instead of keeping them.
     """
+
+    declares = Declares(scale=1, in_channels="dd_in", out_channels="in_chans")
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from ..blocks.attention import run_blocks
 from ..blocks.designs import Designs, Maker, attentions, feed_forwards
 from ..blocks.layers import BiasFreeNorm, ChannelNorm, Pointwise
 from ..ops.padding import crop, pad_to_multiple
+from .declaration import Declares
 
 NormType = Literal["WithBias", "BiasFree"]
 
@@ -36,6 +37,8 @@ class Restormer(nn.Module):
     `ffns`), one for all or a list for the eight stages in the order the data flows.  use_checkpoint: compute
     activations again in the backward pass instead of keeping them.
     """
+
+    declares = Declares(scale=1, in_channels="inp_channels", out_channels="out_channels")
 
     def __init__(
         self,

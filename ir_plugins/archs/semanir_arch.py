@@ -25,6 +25,7 @@ from ..blocks.layers import ChannelNorm
 from ..blocks.transformer import Norm, TransformerBlock
 from ..ops.key_semantic import Backend, Similarity
 from ..ops.padding import pad_to_multiple
+from .declaration import Declares
 
 Shift = Literal["alternate", "per_stage", "none"]
 CHOICES = {"logits": Logits, "similarity": Similarity, "backend": Backend}
@@ -153,6 +154,8 @@ class SemanIR(_KeySemanticNet):
     key_semantic. use_checkpoint: compute activations again in the backward pass instead of keeping them.
     """
 
+    declares = Declares(scale="upscale", in_channels="in_chans", out_channels="in_chans")
+
     def __init__(
         self,
         *,
@@ -230,6 +233,8 @@ class SemanIRUNet(_KeySemanticNet):
     are concatenated, the input is added to the output.  The defaults have the published 25.82 M parameters.
     Arguments as `SemanIR`, without upscale.
     """
+
+    declares = Declares(scale=1, in_channels="in_chans", out_channels="in_chans")
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
 """Continuous position bias."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ops.position import log_offsets, spread_offsets
+from ..ops.precision import without_autocast
 
 
 class ContinuousPositionBias(nn.Module):
@@ -24,5 +24,5 @@ class ContinuousPositionBias(nn.Module):
         """Bias (num_heads, N, N) in [0, 16] for the N = h w tokens of an h x w window."""
         offsets = log_offsets(window, self.window_size).to(self.fc1.weight)
         # fp32: 16 sigmoid(x) is added to logits, where half precision would round neighbours together
-        with torch.autocast(offsets.device.type, enabled=False):
+        with without_autocast(offsets):
             return spread_offsets(16 * self.fc2(F.relu(self.fc1(offsets))).sigmoid())

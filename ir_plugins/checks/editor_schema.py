@@ -48,7 +48,7 @@ def editor_schema() -> Json:
     models = _named(entries(MODEL_REGISTRY))
     top, blocks = _top_and_blocks(models.values())
     return {
-        "$schema": "http://json-option_file.org/draft-07/schema#",
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Option file of ir_plugins",
         "description": "Written by scripts/write_schema.py from the code; do not edit.",
         "type": "object",

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .convolution import Layer, channel_chunks, depthwise, part, pointwise
+from .precision import without_autocast
 
 Backend = Literal["auto", "reference", "folded"]
 
@@ -62,7 +63,7 @@ def _folded(x: Tensor, qkv: Layer, qkv_dwconv: Layer, temperature: Tensor, proje
         return y.permute(0, 2, 3, 1).flatten(1, 2)  # (B, P, channels)
 
     cosine = _cosines(make, x, heads)
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         attention = (cosine * temperature).softmax(-1)  # (B, n, d, d)
         # project(attention v) = (project attention) v: columns of the projection belong to heads
         columns = project_out[0].flatten(1).unflatten(1, (heads, -1)).transpose(0, 1)  # (n, C, d)
@@ -105,7 +106,7 @@ def _cosine(q: Tensor, k: Tensor, heads: int) -> Tensor:
         length_q, length_k = torch.ones_like(length_q), torch.ones_like(length_k)
     q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k))  # (B, n, P, c), (B, n, P, d)
     length_q, length_k = (t.unflatten(-1, (heads, -1)) for t in (length_q, length_k))
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q):
         return (q.mT @ k).to(_precise(q)) / (length_q[..., :, None] * length_k[..., None, :])
 
 

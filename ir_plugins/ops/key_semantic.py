@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import without_autocast
+
 Similarity = Literal["dot", "cosine"]
 Backend = Literal["auto", "gather", "softmax", "sdpa"]
 
@@ -46,7 +48,7 @@ def _keep(tokens: Tensor, top_k: int, valid: Tensor | None) -> Tensor:
     if top_k >= tokens.shape[1] and valid is not None:
         return valid
     # autocast would rank in half precision, where many similarities tie
-    with torch.autocast(tokens.device.type, enabled=False):
+    with without_autocast(tokens):
         score = tokens @ tokens.mT  # (g, N, N)
     if valid is not None:
         score.masked_fill_(~valid, -torch.inf)

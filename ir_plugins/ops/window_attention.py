@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import without_autocast
+
 # Without gradients at most so many logits at a time: what the CPU's allocator hands out again instead of
 # mapping fresh pages; a GPU's is a guess that only bounds its memory.
 CHUNK_LOGITS = {"cpu": 1 << 21, "cuda": 1 << 27}
@@ -58,7 +60,7 @@ def _attend(
         weights = weigh(logits if mask is None else logits + mask[windows])
         values = v[:, windows]
         if v.dtype == torch.float16:  # squares beyond 65504 would be infinite in it
-            with torch.autocast(v.device.type, enabled=False):
+            with without_autocast(v):
                 return (weights @ values.float()).to(v.dtype)
         return weights.to(v.dtype) @ values
 
