@@ -21,6 +21,7 @@ from ..archs.building import (
     size_of,
 )
 from ..archs.declaration import Facts, defaults, facts, is_declared
+from ..options.basicsr_keys import KEYS
 from ..options.problems import Problem, is_block, reason, value_at
 from ..options.reading import Options
 from ..options.registries import registered
@@ -73,9 +74,12 @@ def fitting_problems(keys: Keys, net: nn.Module, options: Options) -> Iterator[P
         options: The whole file.
     """
     network, kind = options[keys[0]], registered(ARCH_REGISTRY, options[keys[0]]["type"])
-    said, scale = facts(kind, network), options.get("scale") or 1
-    found = [*scale_problems(keys, network, said, scale), *channel_problems(keys, said, options)]
-    yield from found or _trial_problems(keys, net, kind, said, options)
+    said, scale = facts(kind, network), _scale(options)
+    found = list(channel_problems(keys, said, options))
+    if scale is not None:
+        found += scale_problems(keys, network, said, scale)
+        found = found or _trial_problems(keys, net, kind, said, options, scale)
+    yield from found
 
 
 def scale_problems(keys: Keys, network: Options, said: Facts, scale: int) -> Iterator[Problem]:
@@ -143,14 +147,14 @@ class Trial(NamedTuple):
 
 
 def _trial_problems(
-    keys: Keys, net: nn.Module, kind: Any, said: Facts, options: Options
+    keys: Keys, net: nn.Module, kind: Any, said: Facts, options: Options, scale: int
 ) -> Iterator[Problem]:
     """Where a dry forward fails or gives a picture of another size or of other channels.
 
     A network that nobody has declared may do something else than to restore a picture: where it refuses one,
     nothing can be known.
     """
-    scale, declared = options.get("scale") or 1, is_declared(kind)
+    declared = is_declared(kind)
     data = next(channels_given(options), None)
     channels = said.in_channels or (data.lq if data else 3)
     if declared:
@@ -214,6 +218,12 @@ def _tried(net: nn.Module, network: Options, picture: Shape) -> Trial:
     except Exception as error:  # whatever a foreign class makes of a picture
         # torch has no class of its own for a CPU without memory
         return Trial(small, None, _TooLarge() if "allocate memory" in str(error) else error)
+
+
+def _scale(options: Options) -> int | None:
+    """The file's scale, None where it is none: the check of the keys says so."""
+    scale = 1 if options.get("scale") is None else options["scale"]
+    return scale if KEYS["scale",].fault(scale) is None else None
 
 
 def _wrong_scale(name: str, factor: int, scale: int) -> Problem:

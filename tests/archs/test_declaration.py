@@ -30,7 +30,10 @@ NETS = [
     ("MSRResNet", {"num_in_ch": 3, "num_feat": 5, "num_block": 1}),
     ("MSRResNet", {"num_feat": 5, "num_block": 2, "upscale": 3}),
     ("SRVGGNetCompact", {"num_feat": 5, "num_conv": 2, "upscale": 3}),
-    ("ECBSR", COLOURS | {"num_block": 1, "num_channel": 5, "with_idt": False, "act_type": "prelu", "scale": 2}),
+    (
+        "ECBSR",
+        COLOURS | {"num_block": 1, "num_channel": 5, "with_idt": False, "act_type": "prelu", "scale": 2},
+    ),
     ("RRDBNet", COLOURS | {"num_feat": 5, "num_block": 1, "num_grow_ch": 3}),
     ("RRDBNet", COLOURS | {"num_feat": 5, "num_block": 1, "num_grow_ch": 3, "scale": 1, "num_out_ch": 1}),
     ("RRDBNet", COLOURS | {"num_feat": 5, "num_block": 1, "num_grow_ch": 3, "scale": 2, "num_in_ch": 1}),
@@ -47,7 +50,7 @@ NETS = [
     ("SemanIR", SEMANIR | {"upscale": 3}),
     ("SemanIR", SEMANIR | {"in_chans": 1}),
     ("SemanIRUNet", SEMANIR_UNET),
-]  # fmt: skip
+]
 
 
 def built(name, arguments):
@@ -71,7 +74,7 @@ def test_scale_channels_and_sizes_are_those_of_the_forward(name, arguments):
 
 @pytest.mark.parametrize("name, arguments", NETS)
 def test_a_pixel_looks_no_further_than_the_net_says(name, arguments):
-    """Where the gradient of the output's middle pixel is not zero, which SwinIR spreads by shifted windows."""
+    """Where the gradient of the output's middle pixel is not zero."""
     kind, net = built(name, arguments)
     said, far = facts(kind, arguments), reach(net)
     if far.kind != "halo":

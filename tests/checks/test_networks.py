@@ -31,22 +31,43 @@ def problems(network, **changes):
         (RRDB | {"scale": 4}, "network_g:scale: is 4, but scale is 2; make them equal"),
         (RRDB, "network_g:scale: is 4, but scale is 2; make them equal"),  # by default
         (RRDB | {"scale": 3}, "scale: is 2, but RRDBNet makes pictures 4 times as large; set scale: 4"),
-        (RRDB | {"scale": 2, "num_in_ch": 1}, f"network_g:num_in_ch: is 1, but datasets:train gives 3 channels{GRAY}"),
-        (RRDB | {"scale": 2, "num_out_ch": 1}, f"network_g:num_out_ch: is 1, but GT of datasets:train gives 3 channels{GRAY}"),
+        (
+            RRDB | {"scale": 2, "num_in_ch": 1},
+            "network_g:num_in_ch: is 1, but datasets:train gives 3 channels" + GRAY,
+        ),
+        (
+            RRDB | {"scale": 2, "num_out_ch": 1},
+            "network_g:num_out_ch: is 1, but GT of datasets:train gives 3 channels" + GRAY,
+        ),
         (SWINIR | {"upscale": 2, "upsampler": "pixelshuffle"}, ""),
-        (SWINIR | {"upscale": 3, "upsampler": "pixelshuffledirect"}, "network_g:upscale: is 3, but scale is 2; make them equal"),
+        (
+            SWINIR | {"upscale": 3, "upsampler": "pixelshuffledirect"},
+            "network_g:upscale: is 3, but scale is 2; make them equal",
+        ),
         (SWINIR | {"upscale": 2}, "scale: is 2, but SwinIR keeps the picture's size; set scale: 1"),
-        ({"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 5}, "network_g:upscale: is 4, but scale is 2; make them equal"),
+        (
+            {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 5},
+            "network_g:upscale: is 4, but scale is 2; make them equal",
+        ),
         ({"type": "SemanIR", "upscale": 4}, "network_g:upscale: is 4, but scale is 2; make them equal"),
         ({"type": "SemanIRUNet"}, "scale: is 2, but SemanIRUNet keeps the picture's size; set scale: 1"),
         # video, faces, discriminators: nothing can be known
         ({"type": "BasicVSR", "num_feat": 5, "num_block": 1}, ""),
-        ({"type": "EDVR", "num_feat": 8, "num_reconstruct_block": 1, "num_extract_block": 1, "deformable_groups": 1}, ""),
+        (
+            {
+                "type": "EDVR",
+                "num_feat": 8,
+                "num_reconstruct_block": 1,
+                "num_extract_block": 1,
+                "deformable_groups": 1,
+            },
+            "",
+        ),
         ({"type": "VGGStyleDiscriminator", "num_in_ch": 3, "num_feat": 4}, ""),
         ({"type": "DUF", "num_layer": 16}, ""),
         ({"type": "StyleGAN2Generator", "out_size": 16, "num_style_feat": 8}, ""),
     ],
-)  # fmt: skip
+)
 def test_networks_of_basicsr_and_ours(network, expected):
     assert problems(network) == ([expected] if expected else [])
 
@@ -100,18 +121,30 @@ def foreign(monkeypatch):
     "network, expected",
     [
         ({"type": "Enlarging"}, ""),
-        ({"type": "Enlarging", "factor": 3}, "scale: is 2, but Enlarging makes pictures 3 times as large; set scale: 3"),
-        ({"type": "Enlarging", "factor": 1}, "scale: is 2, but Enlarging keeps the picture's size; set scale: 1"),
+        (
+            {"type": "Enlarging", "factor": 3},
+            "scale: is 2, but Enlarging makes pictures 3 times as large; set scale: 3",
+        ),
+        (
+            {"type": "Enlarging", "factor": 1},
+            "scale: is 2, but Enlarging keeps the picture's size; set scale: 1",
+        ),
         ({"type": "Enlarging", "out": 1}, "network_g: gives pictures of 1 channels; expected 3"),
-        ({"type": "Enlarging", "channels": 1, "out": 1}, f"network_g: takes pictures of 1 channels, but datasets:train gives 3{GRAY}"),
+        (
+            {"type": "Enlarging", "channels": 1, "out": 1},
+            "network_g: takes pictures of 1 channels, but datasets:train gives 3" + GRAY,
+        ),
         ({"type": "Enlarging", "tuples": True}, ""),
         ({"type": "Saying"}, ""),
         ({"type": "Saying", "factor": 3}, "network_g:factor: is 3, but scale is 2; make them equal"),
         ({"type": "Saying", "tuples": True}, "network_g: gives no tensor where a picture is expected"),
-        ({"type": "Wrong", "factor": 4}, "scale: is 2, but Wrong makes pictures 4 times as large; set scale: 4"),
+        (
+            {"type": "Wrong", "factor": 4},
+            "scale: is 2, but Wrong makes pictures 4 times as large; set scale: 4",
+        ),
         ({"type": "Refusing"}, "network_g: cannot restore a picture of 3 x 8 x 9: wants"),
     ],
-)  # fmt: skip
+)
 def test_networks_from_elsewhere(network, expected, on_meta):
     assert problems(network | {"on_meta": on_meta}) == ([expected] if expected else [])
 
@@ -123,7 +156,9 @@ class Halving(Enlarging):
 
 def test_an_output_that_is_no_multiple(monkeypatch):
     monkeypatch.setitem(ARCH_REGISTRY._obj_map, "Halving", Halving)
-    text = "network_g: gives 4 x 6 pixels for 7 x 7, but scale is 2; take a network that gives scale times its"
+    text = (
+        "network_g: gives 4 x 6 pixels for 7 x 7, but scale is 2; take a network that gives scale times its"
+    )
     (line,) = problems({"type": "Halving"})  # gt_size is 14
     assert line == f"{text} input"
 
