@@ -12,14 +12,7 @@ from torch import nn
 
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
 
-from ..archs.building import (
-    MOST_TRIED,
-    Shape,
-    build_anywhere,
-    build_in_memory,
-    output_shape,
-    size_of,
-)
+from ..archs.building import Shape, TooLarge, build_anywhere, build_on_meta, is_on_meta, output_shape
 from ..archs.declaration import Facts, defaults, facts, is_declared
 from ..options.basicsr_keys import KEYS
 from ..options.problems import Problem, is_block, reason, value_at
@@ -57,7 +50,7 @@ def building_problem(keys: Keys, network: Options) -> tuple[nn.Module | None, Pr
         network: The block, whose arguments are of the right kinds.
     """
     try:
-        return build_anywhere(network), None
+        return build_anywhere(network, random=False), None
     except Exception as error:  # whatever a foreign class makes of its arguments
         meant = isinstance(error, ValueError | AssertionError)
         text = f"{'' if meant else 'cannot be built: '}{reason(error)}"
@@ -166,7 +159,7 @@ def _trial_problems(
     if trial.error is None:
         there = said.out_channels or (data.gt if data else None)
         yield from _output_problems(keys, options[keys[0]]["type"], trial, scale, there, declared)
-    elif declared and not isinstance(trial.error, _TooLarge):
+    elif declared and not isinstance(trial.error, TooLarge):
         text = f"cannot restore a picture of {_words(trial.picture[1:])}: {reason(trial.error)}"
         yield Problem(keys, text)
     elif data is not None:
@@ -197,27 +190,28 @@ def _output_problems(
         yield Problem(keys, f"{text}; take a network that gives scale times its input")
 
 
-class _TooLarge(Exception):
-    """A network is too large to be run for real, only to be checked."""
-
-
 def _tried(net: nn.Module, network: Options, picture: Shape) -> Trial:
-    """A network's forward on the meta device where that works, else in memory and on a smaller picture."""
-    if any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers())):
-        with suppress(Exception):  # an operation without a meta function, or one that looks at numbers
-            return Trial(picture, output_shape(net, picture), None)
+    """A network's forward: in memory on a small picture where that is quick, else on the meta device."""
     small = (*picture[:2], *(min(side, LARGEST_TRIED) for side in picture[2:]))
-    if size_of(net) > MOST_TRIED:
-        return Trial(small, None, _TooLarge())
+    if not is_on_meta(net):
+        try:
+            return Trial(small, output_shape(net, small), None)
+        except TooLarge:
+            pass
+        except Exception:  # perhaps because of the weights, which nobody has drawn
+            return _tried_again(network, small)
+    with suppress(Exception):  # an operation without a meta function, or one that looks at numbers
+        if (bare := net if is_on_meta(net) else build_on_meta(network)) is not None:
+            return Trial(picture, output_shape(bare, picture), None)
+    return Trial(small, None, TooLarge())
+
+
+def _tried_again(network: Options, picture: Shape) -> Trial:
+    """The same with weights as a training begins with."""
     try:
-        if any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers())):
-            net = build_in_memory(network)
-        return Trial(small, output_shape(net, small), None)
-    except MemoryError:
-        return Trial(small, None, _TooLarge())
+        return Trial(picture, output_shape(build_anywhere(network), picture), None)
     except Exception as error:  # whatever a foreign class makes of a picture
-        # torch has no class of its own for a CPU without memory
-        return Trial(small, None, _TooLarge() if "allocate memory" in str(error) else error)
+        return Trial(picture, None, error)
 
 
 def _scale(options: Options) -> int | None:

@@ -38,6 +38,7 @@ BLOCKS = ("path", "train", "val", "logger", "dist_params")
 FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
 # what the pipeline passes to them, and no option file may
 COLUMNS = ("dataset", "group", "image", "height", "width", "seconds", "peak_mb")  # of metrics.csv
+JUDGED_APART = {("name",), ("val", "suffix"), ("val", "metrics")}  # names of folders, and blocks of types
 TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
 
 
@@ -81,7 +82,9 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
         Problem((key,), "must be a block of keys") for key in blocks if not is_block(options.get(key, {}))
     )
     options = {key: value for key, value in options.items() if key not in blocks or is_block(value)}
-    yield from declared_problems(options, KEYS)
+    yield from declared_problems(
+        options, {keys: key for keys, key in KEYS.items() if keys not in JUDGED_APART}
+    )
 
     model = registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
