@@ -45,19 +45,25 @@ class Key(NamedTuple):
         """What is wrong with a value, None where nothing is."""
         if value is None and self.empty:
             return None
-        items = value if isinstance(value, list) else [value]
-        numbers = [n for n in items if isinstance(n, int | float) and not isinstance(n, bool)]
-        if fits(value, self.kind) and all(map(self._holds, numbers)):
+        if self._takes(value):
             return None
-        below = LIMIT if any(abs(number) >= LIMIT for number in numbers) else self.below
+        below = LIMIT if any(abs(number) >= LIMIT for number in _numbers(value)) else self.below
         expected = f"is {value!r}; expected {kind_of(self.kind, _bounds(self.least, self.above, below))}"
-        if isinstance(value, float) and value.is_integer() and fits(int(value), self.kind):
+        if isinstance(value, float) and value.is_integer() and self._takes(int(value)):
             return f"{expected}; write {int(value)}"
         return expected
+
+    def _takes(self, value: Any) -> bool:
+        return fits(value, self.kind) and all(map(self._holds, _numbers(value)))
 
     def _holds(self, number: float) -> bool:
         # nan compares as false with everything
         return abs(number) < LIMIT and self.least <= number < self.below and number > self.above
+
+
+def _numbers(value: Any) -> list[float]:
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, int | float) and not isinstance(item, bool)]
 
 
 def _bounds(least: float, above: float, below: float) -> str:
