@@ -19,6 +19,7 @@ setup(
         "safetensors",
         "opencv-python",
         "pyyaml",
+        "docstring-parser",
         "numpy",
         "addict",
         # not asked for, but brought by basicsr anyway: progress bars, and a look at image headers

@@ -1,11 +1,13 @@
-"""Every shipped option file: checked with all the variants its header tells, trained, validated, tested."""
+"""Every shipped option file: checked with all variants that its header names, trained, validated, tested."""
 
+import json
 import math
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import jsonschema
 import pytest
 from shrunken import overrides, write_data, write_weights
 
@@ -27,12 +29,26 @@ def variants(path):
         yield [word.rstrip(".,;") for word in words]
 
 
+@pytest.fixture(scope="module")
+def validator():
+    return jsonschema.Draft7Validator(
+        json.loads(Path(FILES[0].parent, "schema.json").read_text(encoding="utf-8"))
+    )
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_variant_that_a_header_tells_is_valid(path, monkeypatch):
+def test_it_is_valid_with_each_variant_of_its_header_and_editors_agree(path, monkeypatch, validator):
     monkeypatch.setitem(sys.modules, "lpips", ModuleType("lpips"))  # an extra, which need not be there
-    for force in variants(path):
-        assert force
-        option_file.check(read_options(str(path), force), str(path), is_train=path in TRAIN, force=force)
+    assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+    assert read_options(str(path))["name"] == path.stem
+    for force in ([], *variants(path)):
+        options = read_options(str(path), force)
+        option_file.check(options, str(path), is_train="train" in options, force=force)
+        assert [error.message for error in validator.iter_errors(options)] == []
+
+
+def test_a_header_without_a_variant_is_read_as_such():
+    assert all(force for path in FILES for force in variants(path))
 
 
 @pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)

@@ -1,28 +1,47 @@
-"""Networks that are built only to see whether they can be."""
+"""Networks that are built only to see whether they can be, and tried on a small picture.
 
-import re
+In memory that is quick for networks of usual size.  The meta device has room for any, but torch imports its
+compiler for it, which takes a second.
+"""
+
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.modules import module as registration
+from torch.overrides import TorchFunctionMode
 
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from ..options.problems import Problem, reason
 from ..options.reading import Options
 from ..options.registries import entries
-from ..options.signatures import Keys
+from ..runtime.randomness import seeded
 
 MOST = 20_000_000_000  # weights and buffers: 80 GB of float32, before the first gradient
 MOST_IN_MEMORY = 1_000_000_000  # where a network has to be built for real to be seen to fail
+MOST_TRIED = 100_000_000  # of a network that is built and run in memory only to be checked
+MOST_AT_ONCE = 50_000_000  # numbers of one tensor on the way
+SECONDS = 2.0  # of a core, for building it and again for running it
 MOST_LAYERS = 20_000
+
+Shape = tuple[int, ...]
+
+
+class TooLarge(Exception):
+    """A network needs too much memory or time to be tried."""
 
 
 def build_on_meta(network: Options) -> nn.Module | None:
-    """The network without memory; None where a foreign net computes with numbers while it is built."""
+    """The network without memory; None where a foreign net computes with numbers while it is built.
+
+    Args:
+        network: A block {type: name, argument: value, ...} whose type is registered.
+    """
     try:
         with torch.device("meta"), _at_most(MOST):
             return _built(network)
@@ -30,21 +49,117 @@ def build_on_meta(network: Options) -> nn.Module | None:
         return None
 
 
-def building_problem(keys: Keys, network: Options) -> Problem | None:
-    """Why the network of the block at `keys` cannot be built, at the key that is to blame where that is said;
-    None where it can.
+def build_anywhere(network: Options, *, random: bool = True) -> nn.Module:
+    """The network in memory where it is small, else on the meta device; nothing of it is to be kept.
+
+    Args:
+        network: A block {type: name, argument: value, ...} whose type is registered.
+        random: Whether its weights are drawn, most of which takes longer than a forward on a small picture;
+            else they are zeros or whatever the memory holds.
+
+    Raises:
+        Exception: Whatever the class makes of its arguments; ValueError where the network is too large.
     """
-    foreign = not entries(ARCH_REGISTRY)[network["type"]].__module__.startswith("ir_plugins.")
     try:
-        if build_on_meta(network) is None:
-            with torch.device("cpu" if foreign else "meta"), _at_most(MOST_IN_MEMORY if foreign else MOST):
-                _built(network)
-    except Exception as error:  # whatever a foreign class makes of its arguments
-        meant = isinstance(error, ValueError | AssertionError)
-        text = f"{'' if meant else 'cannot be built: '}{reason(error)}"
-        blamed = re.match(r"(\w+)(?:=|:|,)", text)
-        return Problem((*keys, blamed[1]) if blamed and blamed[1] in network else keys, text)
-    return None
+        with torch.device("cpu"), _at_most(MOST_TRIED, TooLarge), seeded(0), _Bounded(random):
+            return _built(network)
+    except TooLarge:
+        pass
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+    net = build_on_meta(network)
+    if net is None:
+        with torch.device("cpu"), _at_most(MOST_IN_MEMORY), seeded(0):
+            net = _built(network)
+    return net
+
+
+def output_shape(net: nn.Module, picture: Shape) -> Shape | None:
+    """The shape that a net makes of a picture, None where it makes something else than one tensor.
+
+    Args:
+        net: A built network; on the meta device nothing is computed.
+        picture: (B, C, H, W).
+
+    Raises:
+        TooLarge: Where that would take much memory or time.
+        Exception: Whatever the net makes of the picture.
+    """
+    device = "meta" if is_on_meta(net) else "cpu"
+    x = torch.zeros(picture, device=device)
+    try:
+        with torch.no_grad(), seeded(0), _ShapesAlone() if device == "meta" else _Bounded():
+            y = net.eval()(x)
+    except (MemoryError, RuntimeError) as error:
+        if _lacks_memory(error):
+            raise TooLarge from error
+        raise
+    return tuple(y.shape) if isinstance(y, Tensor) else None
+
+
+def is_on_meta(net: nn.Module) -> bool:
+    """Whether a net has a tensor without memory."""
+    return any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers()))
+
+
+def _lacks_memory(error: Exception) -> bool:
+    # torch has no class of its own for a CPU without memory
+    return isinstance(error, MemoryError) or "allocate memory" in str(error)
+
+
+class _Bounded(TorchFunctionMode):
+    """Inside, functions of torch raise TooLarge once it takes too long or a tensor grows too large."""
+
+    PRODUCTS = (torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm)
+    ATTENTION = F.scaled_dot_product_attention
+
+    def __init__(self, random: bool = True):
+        super().__init__()
+        self.random = random
+        self.end = time.thread_time() + SECONDS
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if self._product(func, args) > MOST_AT_ONCE:
+            raise TooLarge
+        if not self.random and getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        if not self.random and func in (Tensor.normal_, Tensor.uniform_):
+            return args[0].zero_()
+        result = func(*args, **(kwargs or {}))
+        # only here: functions without a tensor may be the end of a torch.no_grad(), which must take effect
+        if isinstance(result, Tensor) and (result.numel() > MOST_AT_ONCE or time.thread_time() > self.end):
+            raise TooLarge
+        return result
+
+    def _product(self, func: Any, args: tuple[Any, ...]) -> int:
+        """How many numbers a product of matrices is going to have: windows of many pixels make it huge."""
+        if func in self.PRODUCTS:
+            left, right = args[0].shape, args[1].shape
+            return math.prod(left[:-1]) * right[-1] if len(right) > 1 else 0
+        if func is self.ATTENTION:
+            return math.prod(args[0].shape[:-1]) * args[1].shape[-2]
+        return 0
+
+
+class _ShapesAlone(TorchFunctionMode):
+    """On the meta device torch finds the shapes of these in Python, slowly; here it is done at once.
+
+    Most of the time of a transformer's forward on the meta device goes there.
+    """
+
+    # their output has the shape of their first argument
+    KEEPING = (F.layer_norm, F.normalize, F.gelu, torch.ops.aten.gelu_, Tensor.relu, Tensor.sigmoid)
+    KEEPING += (Tensor.square, Tensor.clamp, Tensor.clamp_min)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        tensors = [item for item in args[:3] if isinstance(item, Tensor)]
+        if tensors and tensors[0].is_meta:
+            if func in self.KEEPING:
+                return tensors[0]
+            if func is F.linear and len(tensors) > 1 and tensors[0].shape[-1] == tensors[1].shape[-1]:
+                return tensors[0].new_empty(*tensors[0].shape[:-1], tensors[1].shape[0])
+        return func(*args, **(kwargs or {}))
 
 
 def _built(network: Options) -> nn.Module:
@@ -53,15 +168,15 @@ def _built(network: Options) -> nn.Module:
 
 
 @contextmanager
-def _at_most(numbers: int) -> Iterator[None]:
-    """A network built inside raises ValueError once it holds more numbers than that."""
+def _at_most(numbers: int, error: type[Exception] = ValueError) -> Iterator[None]:
+    """A network built inside raises an error once it holds more numbers than that."""
     held = layers = 0
 
     def count(module: nn.Module, name: str, value: Any) -> None:
         nonlocal held
         held += value.numel() if isinstance(value, torch.Tensor) else 0
         if held > numbers:
-            raise ValueError(f"holds more than {numbers:,} numbers; make the network smaller")
+            raise error(f"holds more than {numbers:,} numbers; make the network smaller")
 
     def count_layers(module: nn.Module, name: str, value: Any) -> None:
         nonlocal layers

@@ -1,19 +1,25 @@
 """What a network says about itself: scale, channels, sizes, values, and how far a pixel's answer looks.
 
 A class says it in an attribute `declares`, in terms of the arguments of its constructor.  BasicSR's classes,
-which say nothing, stand in the table BASICSR.  A class from elsewhere that says nothing is taken for one that
-may look at the whole picture, takes any size and works in [0, 1]; its scale is found by trying.
+which say nothing, stand in the table BASICSR.  Any other class that says nothing gets safe assumptions: it
+looks at the whole picture, takes any size and works in [0, 1].  Its scale and channels stay unknown, until
+`basicsr check` tries them.
+
+    class Lantern(nn.Module):
+        declares = Declares(scale="upscale", in_channels="in_chans", out_channels="in_chans", size_multiple=8)
 """
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from torch import nn
 
 from ..blocks.reach import PICTURE, Reach
 
 Arguments = Mapping[str, Any]
-Said = str | int | Callable[[Arguments], Any] | None  # an argument's name, a number, or what both come to
+Said = str | int | Callable[[Arguments], Any] | None  # an argument's name, a number, a function of arguments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +32,8 @@ class Declares:
         out_channels: Channels of the output; None: unknown.
         size_multiple: The caller pads the input's sides to multiples of it; 1 for nets that pad themselves.
         value_range: Least and greatest value of a picture that the net works on.
-        reach: How far the answer at a pixel looks, or a function of the built net that tells.
+        reach: How far the answer at a pixel looks, or a function that finds it from the built net.
+        called: For facts that are functions of the arguments, the argument that decides most, for messages.
     """
 
     scale: Said = None
@@ -35,12 +42,19 @@ class Declares:
     size_multiple: Said = 1
     value_range: tuple[float, float] = (0.0, 1.0)
     reach: Reach | Callable[[Any], Reach] = PICTURE
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 class Facts(NamedTuple):
     """A declaration for certain arguments.
 
-    called: under which argument a fact was given, for messages: {"scale": "upscale"}.
+    Args:
+        scale: How many times the output is larger than the input; None: unknown.
+        in_channels: Channels of the input; None: unknown.
+        out_channels: Channels of the output; None: unknown.
+        size_multiple: The caller pads the input's sides to multiples of it.
+        value_range: Least and greatest value of a picture.
+        called: The argument that gives a fact, for messages: {"scale": "upscale"}.
     """
 
     scale: int | None
@@ -51,29 +65,40 @@ class Facts(NamedTuple):
     called: dict[str, str]
 
 
+COUNTED = ("scale", "in_channels", "out_channels", "size_multiple")
+
+
 def facts(kind: Any, arguments: Arguments) -> Facts:
-    """What network class `kind` says about a net that is built from these arguments, defaults filled in."""
+    """What a network class says about the net that certain arguments build.
+
+    Args:
+        kind: The class, as it is registered.
+        arguments: Its arguments; missing ones have their default values.  A key `type` is ignored.
+    """
     said = declaration(kind)
     given = defaults(kind) | dict(arguments)
-    values = {
-        name: _resolved(getattr(said, name), given)
-        for name in ("scale", "in_channels", "out_channels", "size_multiple")
-    }
-    called = {name: key for name in values if isinstance(key := getattr(said, name), str)}
+    values = {name: _resolved(getattr(said, name), given) for name in COUNTED}
+    called = {name: key for name in COUNTED if isinstance(key := getattr(said, name), str)}
     return Facts(
         **values | {"size_multiple": values["size_multiple"] or 1},
         value_range=said.value_range,
-        called=called,
+        called=called | dict(said.called),
     )
 
 
 def declaration(kind: Any) -> Declares:
-    """What a network class says about its instances; of one that says nothing, what is safe."""
-    return getattr(kind, "declares", None) or BASICSR.get(_basicsr_name(kind)) or Declares()
+    """What a network class says about its instances; for a class that says nothing, what is safe."""
+    said = getattr(kind, "declares", None)
+    return said if isinstance(said, Declares) else BASICSR.get(_basicsr_name(kind), UNKNOWN)
+
+
+def is_declared(kind: Any) -> bool:
+    """Whether anybody says what the class does: the class itself, or the table BASICSR for it."""
+    return declaration(kind) is not UNKNOWN
 
 
 def reach(net: Any) -> Reach:
-    """How far the answer of a built net looks at a pixel."""
+    """How far a pixel's answer of a built net looks."""
     said = declaration(type(net)).reach
     return said if isinstance(said, Reach) else said(net)
 
@@ -94,23 +119,67 @@ def _basicsr_name(kind: Any) -> str:
     return kind.__name__ if kind.__module__.partition(".")[0] == "basicsr" else ""
 
 
+def _convolutions(net: nn.Module) -> Reach:
+    """At most what its convolutions see one after the other; each works at the input's size or above it."""
+    steps = [max(m.kernel_size) // 2 * max(m.dilation) for m in net.modules() if isinstance(m, nn.Conv2d)]
+    return Reach("halo", sum(steps) + 1)  # bilinear enlarging, which some add, looks at the next pixel
+
+
+def _rrdbnet_reach(net: nn.Module) -> Reach:
+    return Reach("halo", _convolutions(net).pixels * _rrdbnet_multiple({"scale": getattr(net, "scale", 4)}))
+
+
+def _rrdbnet_multiple(arguments: Arguments) -> int:
+    # below scale 4 it works on the input with pixels unshuffled
+    return {1: 4, 2: 2}.get(arguments["scale"], 1)
+
+
+def _rrdbnet_scale(arguments: Arguments) -> int:
+    return 4 // _rrdbnet_multiple(arguments)  # whatever else its argument says
+
+
 def _swinir_scale(arguments: Arguments) -> int:
     return arguments["upscale"] if arguments["upsampler"] else 1
 
 
+def _swinir_window(arguments: Arguments) -> int:
+    # a window is never larger than the training patch that the net is built for
+    shortest = _shortest(arguments["img_size"]) // _shortest(arguments["patch_size"])
+    return min(arguments["window_size"], shortest)
+
+
+def _shortest(size: Any) -> int:
+    return min(size) if isinstance(size, list | tuple) else size
+
+
+def _swinir_reach(net: Any) -> Reach:
+    return Reach("windows", net.layers[0].residual_group.blocks[0].window_size)
+
+
+UNKNOWN = Declares()
 _COLOURS = {"in_channels": "num_in_ch", "out_channels": "num_out_ch"}
 
-# of the nets that map one picture to one picture; the others (video, faces, discriminators) stay unknown
+# the nets that map one picture to one picture; the others (video, faces, discriminators) stay unknown
 BASICSR: dict[str, Declares] = {
-    "EDSR": Declares(scale="upscale", **_COLOURS),
+    "EDSR": Declares(scale="upscale", reach=_convolutions, **_COLOURS),
     "RCAN": Declares(scale="upscale", **_COLOURS),
-    "MSRResNet": Declares(scale="upscale", **_COLOURS),
-    "SRVGGNetCompact": Declares(scale="upscale", **_COLOURS),
-    "ECBSR": Declares(scale="scale", **_COLOURS),
-    # below scale 4 it works on the input with pixels unshuffled
-    "RRDBNet": Declares(scale="scale", size_multiple=lambda a: {1: 4, 2: 2}.get(a["scale"], 1), **_COLOURS),
+    "MSRResNet": Declares(scale="upscale", reach=_convolutions, **_COLOURS),
+    "SRVGGNetCompact": Declares(scale="upscale", reach=_convolutions, **_COLOURS),
+    "ECBSR": Declares(scale="scale", reach=_convolutions, **_COLOURS),
+    "RRDBNet": Declares(
+        scale=_rrdbnet_scale,
+        size_multiple=_rrdbnet_multiple,
+        reach=_rrdbnet_reach,
+        called={"scale": "scale"},
+        **_COLOURS,
+    ),
     "RIDNet": Declares(scale=1, in_channels="in_channels", out_channels="out_channels"),
     "SwinIR": Declares(
-        scale=_swinir_scale, in_channels="in_chans", out_channels="in_chans", size_multiple="window_size"
+        scale=_swinir_scale,
+        in_channels="in_chans",
+        out_channels="in_chans",
+        size_multiple=_swinir_window,
+        reach=_swinir_reach,
+        called={"scale": "upscale", "size_multiple": "window_size"},
     ),
 }

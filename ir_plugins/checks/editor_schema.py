@@ -1,7 +1,7 @@
 """A JSON Schema of option files, by which editors complete keys, explain them and mark mistakes.
 
-It says what the checks of `option_file.py` say, as far as it can be said without the data: every name that
-can be given, its arguments, their kinds, bounds and defaults.
+It agrees with the checks of `option_file.py`, as far as that is possible without the data: every registered
+name, its arguments, their kinds, bounds and defaults.  Plugins count if they are imported before.
 """
 
 import inspect
@@ -27,6 +27,7 @@ from ..options.problems import Key
 from ..options.registries import SCHEDULERS, entries, optimizers
 from ..options.signatures import Keys, argument_texts, arguments, json_kind, json_union, keys_read
 from . import option_file
+from .sharing import as_text, with_shared
 
 Json = dict[str, Any]
 NETWORK = "^network_[a-z0-9_]+$"
@@ -43,14 +44,19 @@ PIPELINE = {
 }
 
 
+def schema_text() -> str:
+    """`editor_schema` as a file holds it: what fits stands on one line."""
+    return as_text(editor_schema()) + "\n"
+
+
 def editor_schema() -> Json:
-    """The schema, of everything that is registered; JSON Schema draft 7, which editors know best."""
+    """The schema of everything that is registered now; JSON Schema draft 7, which editors know best."""
     models = _named(entries(MODEL_REGISTRY))
     top, blocks = _top_and_blocks(models.values())
-    return {
-        "$schema": "http://json-option_file.org/draft-07/schema#",
+    whole: Json = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Option file of ir_plugins",
-        "description": "Written by scripts/write_schema.py from the code; do not edit.",
+        "description": "Written by `make schema` or `basicsr schema` from the code; do not edit.",
         "type": "object",
         "required": ["name", "model_type", "datasets", "network_g"],
         "properties": {
@@ -73,6 +79,11 @@ def editor_schema() -> Json:
             "ffn": _designs(FEED_FORWARDS, []),
         },
     }
+    # optimizers apart: what torch's take differs between its versions
+    optimizer = {"definitions": {"optimizer": whole["definitions"].pop("optimizer")}}
+    shared = with_shared(whole)
+    shared["definitions"] |= with_shared(optimizer, "optimizer.")["definitions"]
+    return shared
 
 
 # -- blocks of fixed keys
@@ -178,7 +189,13 @@ def _if(key: str, name: str, then: Json) -> Json:
 
 
 def _arguments(target: Any, given: Sequence[str] = (), extra: Json | None = None) -> Json:
-    """What a class or function takes; `given` is passed by the pipeline, `extra` read beside."""
+    """The block of a class or function.
+
+    Args:
+        target: The class or function.
+        given: Arguments that the caller passes itself.
+        extra: Keys that the block holds beside the arguments.
+    """
     taken = arguments(target, given)
     # torch's documentation says something else in every version
     texts = {} if target.__module__.startswith("torch.") else argument_texts(target, list(taken))

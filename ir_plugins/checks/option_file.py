@@ -16,7 +16,6 @@ from basicsr.models import lr_scheduler
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from ..archs.building import building_problem
 from ..options.basicsr_keys import ARGUMENTS, BETTER, KEYS, NETWORK_PATHS, with_whole_numbers
 from ..options.dataset_blocks import dataset_problems
 from ..options.problems import (
@@ -31,14 +30,15 @@ from ..options.problems import (
 )
 from ..options.reading import Options
 from ..options.registries import SCHEDULERS, entries, optimizers, registered
-from ..options.signatures import Keys, argument_kind, arguments, fits, keys_read, takes
+from ..options.signatures import Keys, argument_kind, arguments, fits, keys_read
 from . import rehearsal
-from .channels import channel_problems
+from .networks import building_problem, fitting_problems
 
 BLOCKS = ("path", "train", "val", "logger", "dist_params")
 FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
 # what the pipeline passes to them, and no option file may
 COLUMNS = ("dataset", "group", "image", "height", "width", "seconds", "peak_mb")  # of metrics.csv
+JUDGED_APART = {("name",), ("val", "suffix"), ("val", "metrics")}  # names of folders, and blocks of types
 TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
 
 
@@ -82,7 +82,9 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
         Problem((key,), "must be a block of keys") for key in blocks if not is_block(options.get(key, {}))
     )
     options = {key: value for key, value in options.items() if key not in blocks or is_block(value)}
-    yield from declared_problems(options, KEYS)
+    yield from declared_problems(
+        options, {keys: key for keys, key in KEYS.items() if keys not in JUDGED_APART}
+    )
 
     model = registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
@@ -109,10 +111,9 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
         )
         if is_train and phase.startswith("val") and options.get("val") is None:
             yield Problem(("val",), f"is missing; datasets:{phase} needs it, such as val: {{val_freq: 5000}}")
-    yield from channel_problems(options)
     for name in networks:
         if options[name] is not None:
-            yield from _network_problems((name,), options[name], options.get("scale"))
+            yield from _network_problems((name,), options)
     if train := options.get("train"):
         yield from _train_problems(train, model, read, is_train)
     yield from _metric_problems(value_at(options, "val", "metrics"))
@@ -210,19 +211,16 @@ def _scheduler_problems(keys: Keys, block: Any, model: Any, total_iter: Any) -> 
         yield Problem((*keys, "periods"), f"{text}: make them as long")
 
 
-def _network_problems(keys: Keys, network: Options, scale: int | None) -> Iterator[Problem]:
-    found = list(_call_problems(keys, network, entries(ARCH_REGISTRY)))
-    upscale = network.get("upscale")
-    if not found and upscale is not None and scale is not None and upscale != scale:
-        found = [Problem((*keys, "upscale"), f"is {upscale}, but scale is {scale}; make them equal")]
+def _network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
+    found = list(_call_problems(keys, options[keys[0]], entries(ARCH_REGISTRY)))
     yield from found
     if found:
         return
-    net = registered(ARCH_REGISTRY, network["type"])
-    if problem := building_problem(keys, network):
+    net, problem = building_problem(keys, options[keys[0]])
+    if problem is not None:
         yield problem
-    elif scale not in (None, 1) and net.__module__.startswith("ir_plugins.") and not takes(net, "upscale"):
-        yield Problem(("scale",), f"is {scale}, but {network['type']} keeps the picture's size; set scale: 1")
+    elif net is not None and keys == ("network_g",):
+        yield from fitting_problems(keys, net, options)
 
 
 def _metric_problems(metrics: Any) -> Iterator[Problem]:

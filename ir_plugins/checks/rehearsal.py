@@ -1,4 +1,4 @@
-"""Try what an option file builds, on a few numbers: what cannot work then fails before anything is written.
+"""Try what an option file builds on a few numbers: what cannot work fails before anything is written.
 
 Losses, optimizers, schedulers and metrics check their arguments late, if at all: in the middle of a run.
 """
@@ -14,12 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from basicsr.losses.basic_loss import PerceptualLoss
+
 from ..options.problems import reason, value_at
 from ..options.reading import Options
 from ..options.signatures import Keys
 
 SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
 LOSS_SIDE = 192  # and losses at most: MS-SSIM wants 161
+# BasicSR's losses that fetch weights while they are built; others say so in an attribute `fetches_weights`
+FETCHING = (PerceptualLoss,)
 
 
 def failures(
@@ -30,11 +34,17 @@ def failures(
     losses: dict[str, Callable],
     metrics: dict[str, Callable],
 ) -> Iterator[tuple[Keys, str]]:
-    """The keys and the reason of every block that fails when it is tried; blocks without a known type are
-    passed over.
+    """The keys and the reason of every block that fails when it is tried.
 
-    own: keys that the model reads itself, in blocks whose other keys are arguments.  A loss that fetches
-    weights is built without them, and not tried; foreign perceptual ones are not even built.
+    A loss that fetches weights is built without them and not tried; BasicSR's is not even built.
+
+    Args:
+        options: The whole file.
+        own: Keys that the model reads itself, in blocks whose other keys are arguments.
+        optimizers: What `train:optim_g` can name; blocks of any other type are passed over.
+        schedulers: What `train:scheduler` can name.
+        losses: What `train:NAME_opt` can name.
+        metrics: What a metric can name.
     """
     train, val = options.get("train") or {}, options.get("val") or {}
     attempts: list[tuple[Keys, Any, dict[str, Callable], Callable]] = [
@@ -42,9 +52,8 @@ def failures(
         (("train", "scheduler"), train.get("scheduler"), schedulers, _try_scheduler),
     ]
     for name, block in train.items():
-        kind = str(value_at(block, "type"))
-        can_be_tried = "Perceptual" not in kind or hasattr(losses.get(kind), "fetches_weights")
-        if name.endswith("_opt") and can_be_tried and name != "gan_opt":
+        kind = losses.get(str(value_at(block, "type")))
+        if name.endswith("_opt") and kind not in FETCHING and name != "gan_opt":
             attempts.append((("train", name), block, losses, partial(_try_loss, side=_side(options))))
     for name, block in (val.get("metrics") or {}).items():
         attempts.append((("val", "metrics", name), block, metrics, _try_metric))

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from basicsr.archs import build_network
 
-from ..checks.channels import INPUT_CHANNELS
+from ..archs.declaration import facts
 from ..options.reading import Options
 from ..runtime.errors import UserError
 from ..runtime.machine import device_name, peak_memory, synchronize
@@ -38,7 +38,11 @@ def profile(options: Options, size: tuple[int, int]) -> str:
         raise UserError(f"--size {size[0]} {size[1]}: a picture has at least one pixel each way")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = build_network(options["network_g"]).eval().to(device)
-    x = torch.rand(1, _in_channels(options["network_g"]), *size, device=device)
+    said = facts(type(net), options["network_g"])
+    if size[0] % said.size_multiple or size[1] % said.size_multiple:
+        text = f"{type(net).__name__} takes multiples of {said.size_multiple} pixels each way"
+        raise UserError(f"--size {size[0]} {size[1]}: {text}")
+    x = torch.rand(1, said.in_channels or 3, *size, device=device)
     seconds = []
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:
@@ -59,10 +63,6 @@ def profile(options: Options, size: tuple[int, int]) -> str:
         "peak memory": f"{(peak - before) / 2**20:.0f} MiB above the weights and the input",
     }
     return "\n".join(f"{name:12} {value}" for name, value in rows.items())
-
-
-def _in_channels(network: Options) -> int:
-    return next((network[name] for name in INPUT_CHANNELS if name in network), 3)
 
 
 def _count(net: nn.Module) -> int:

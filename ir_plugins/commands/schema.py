@@ -1,19 +1,15 @@
 """`basicsr schema`: what an editor must know to complete and check option files, plugins included."""
 
-import json
 from argparse import Namespace
-from pathlib import Path
 
-from ..checks.editor_schema import editor_schema
+from ..checks.editor_schema import schema_text
 from ..runtime.plugins import load_plugins
+from ..runtime.storage import written_whole
 
 
 def run(arguments: Namespace) -> None:
+    """Write the JSON Schema of option files, for everything that is registered."""
     load_plugins(arguments.plugin)
-    Path(arguments.output).write_text(schema_text(), encoding="utf-8")
+    with written_whole(arguments.output) as file:
+        file.write(schema_text().encode())
     print(f"{arguments.output}: written; begin an option file with # yaml-language-server: $schema=FILE")
-
-
-def schema_text() -> str:
-    """The JSON Schema of option files, for everything that is registered now."""
-    return json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""What may stand in a block of `datasets`, and whether network_g takes what it gives."""
+"""What may stand in a block of `datasets`."""
 
 import re
 from collections.abc import Iterator, Set
@@ -8,10 +8,17 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from .basicsr_keys import LOADER, PICTURES
 from .problems import Key, Problem, is_block, unknown, unknown_keys, value_at
+from .reading import Options
 from .registries import registered
 from .signatures import Keys, keys_read
 
-NEEDED = {"io_backend", "dataroot_gt", "dataroot_lq", "dataroot_lqL", "dataroot_lqR"}  # by who looks them up
+NEEDED = {
+    "io_backend",
+    "dataroot_gt",
+    "dataroot_lq",
+    "dataroot_lqL",
+    "dataroot_lqR",
+}  # by a class that looks them up
 KEYS = LOADER | PICTURES
 # the dataset names the databases itself
 BACKENDS = {"disk": (), "lmdb": ("db_paths", "client_keys", "readonly", "lock", "readahead")}
@@ -20,10 +27,17 @@ BACKENDS = {"disk": (), "lmdb": ("db_paths", "client_keys", "readonly", "lock", 
 def dataset_problems(
     keys: Keys, dataset: Any, *, is_train: bool, scale: Any, known: set[str]
 ) -> Iterator[Problem]:
-    """Problems of the block at `keys`.
+    """Everything that is wrong with a dataset's block; each key is judged in one place.
 
-    known: the keys of it that the model looks up itself.  A dataset class may declare keys in `option_keys`,
-    and have a method `option_problems` that yields a key and a text for every value that it cannot work with.
+    A dataset class may declare keys in `option_keys`, and have a method `option_problems(block)` that yields
+    a key and a text for every value that it cannot work with.  It then judges the keys that it declares.
+
+    Args:
+        keys: Where the block stands: ("datasets", phase).
+        dataset: The block.
+        is_train: Whether the file is for training.
+        scale: Of the whole file.
+        known: Keys of the block that the model looks up itself.
     """
     phase = keys[-1].split("_")[0]
     if not re.fullmatch(r"train|(val|test)(_.*)?", keys[-1]) or (is_train and phase == "test"):
@@ -37,30 +51,45 @@ def dataset_problems(
     if kind is None:
         yield unknown((*keys, "type"), dataset.get("type"), DATASET_REGISTRY.keys())
         return
-    read = known_keys(kind)
-    yield from unknown_keys(dataset, keys, LOADER.keys() | known | read)
-    needed = needed_keys(kind, {"use_hflip", "use_rot"} if phase == "train" else set())
-    if phase == "train":
-        needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & read)
-    for key in sorted(needed):
-        # Restormer's files write `none`, which its own datasets judge
-        if dataset.get(key) in (None, "") or (
-            dataset[key] == "none" and not hasattr(kind, "option_problems")
-        ):
-            yield Problem((*keys, key), "is missing")
-    for key, key_of in (KEYS | declared(kind)).items():
-        if key in dataset and (fault := key_of.fault(dataset[key])):
-            yield Problem((*keys, key), fault)
-    if (dataset.get("mean") is None) != (dataset.get("std") is None):
-        yield Problem((*keys, "mean"), "and std need each other")
-    if dataset.get("persistent_workers") and not dataset.get("num_worker_per_gpu"):
-        yield Problem((*keys, "persistent_workers"), "needs num_worker_per_gpu of at least 1")
-    if dataset.get("prefetch_mode") == "cuda" and dataset.get("pin_memory") is not True:
-        yield Problem((*keys, "prefetch_mode"), "cuda needs pin_memory: true beside it")
-    yield from backend_problems((*keys, "io_backend"), dataset.get("io_backend"))
+    known = LOADER.keys() | known | known_keys(kind)
+    yield from unknown_keys(dataset, keys, known)
+    missing = _missing(kind, dataset, training=phase == "train")
+    yield from (Problem((*keys, key), "is missing") for key in missing)
+    given = {key: value for key, value in dataset.items() if key in known and key not in missing}
+    yield from (Problem((*keys, key), text) for key, text in _value_problems(kind, given))
+    unsound = [*backend_problems((*keys, "io_backend"), given.get("io_backend"))]
+    yield from unsound
     if hasattr(kind, "option_problems"):
-        for key, text in kind.option_problems(dataset | {"phase": phase, "scale": scale}):
-            yield Problem((*keys, *key.split(":")), text)
+        sound: dict[str, Any] = {"io_backend": {"type": "disk"}} if unsound else {}
+        for key, text in kind.option_problems(given | sound | {"phase": phase, "scale": scale}):
+            if key not in missing:
+                yield Problem((*keys, *key.split(":")), text)
+
+
+def _missing(kind: Any, dataset: Options, *, training: bool) -> list[str]:
+    needed = needed_keys(kind, {"use_hflip", "use_rot"} if training else set())
+    if training:
+        needed |= {"batch_size_per_gpu", "num_worker_per_gpu"} | ({"gt_size"} & known_keys(kind))
+    # Restormer's files write `none`, which its own datasets judge
+    nothing = (None, "") if hasattr(kind, "option_problems") else (None, "", "none")
+    return [key for key in sorted(needed) if dataset.get(key) in nothing]
+
+
+def _value_problems(kind: Any, given: Options) -> Iterator[tuple[str, str]]:
+    """Values of a kind that their key does not take, and keys that need each other."""
+    judged = {"name", "io_backend"} | (declared(kind).keys() if hasattr(kind, "option_problems") else set())
+    faults = {
+        key: fault
+        for key, declared_key in (KEYS | declared(kind)).items()
+        if key in given and key not in judged and (fault := declared_key.fault(given[key]))
+    }
+    yield from faults.items()
+    if (given.get("mean") is None) != (given.get("std") is None) and not faults.keys() & {"mean", "std"}:
+        yield "mean", "and std need each other"
+    if given.get("persistent_workers") is True and not given.get("num_worker_per_gpu"):
+        yield "persistent_workers", "needs num_worker_per_gpu of at least 1"
+    if given.get("prefetch_mode") == "cuda" and given.get("pin_memory") is not True:
+        yield "prefetch_mode", "cuda needs pin_memory: true beside it"
 
 
 def declared(kind: Any) -> dict[str, Key]:
@@ -74,14 +103,24 @@ def known_keys(kind: Any) -> set[str]:
 
 
 def needed_keys(kind: Any, also: Set[str] = frozenset()) -> set[str]:
-    """What a dataset class cannot do without, of the keys that are needed in every phase and of `also`."""
+    """What a dataset class cannot do without.
+
+    Args:
+        kind: The class.
+        also: Keys that count too, beside the ones that are needed in every phase.
+    """
     if hasattr(kind, "needed"):
         return set(kind.needed) | (also & known_keys(kind))
     return (NEEDED | also) & {path[0] for path in keys_read(kind, required=True)}
 
 
 def backend_problems(keys: Keys, backend: Any) -> Iterator[Problem]:
-    """Problems of the block io_backend, which stands at `keys`."""
+    """What is wrong with a block io_backend.
+
+    Args:
+        keys: Where it stands.
+        backend: The block; None where it is missing, which another check reports.
+    """
     if backend is None:
         return
     if value_at(backend, "type") not in BACKENDS:

@@ -1,4 +1,4 @@
-"""One thing that is wrong in an option file, and how it is said."""
+"""One thing that is wrong in an option file, and the line that reports it."""
 
 import difflib
 import math
@@ -11,7 +11,7 @@ from .reading import Options, line_of
 from .signatures import Keys, fits, kind_of
 
 LIMIT = 2e9  # no number in an option file means anything beyond it
-# blocks where a model's keys stand beside those of what the block builds
+# blocks where a model's keys stand beside arguments; the check of the arguments judges the block
 SHARED = (("train", "optim_g"), ("datasets", "train"))
 
 
@@ -23,10 +23,15 @@ class Problem(NamedTuple):
 
 
 class Key(NamedTuple):
-    """An option key: the kind of its value as an annotation, and what it does.
+    """An option key.
 
-    least, above, below: bounds of a number or of each in a list, least being allowed itself.  empty: whether
-    it may be left empty, which means: off.
+    Args:
+        kind: Of its value, as an annotation.
+        text: What it does, for editors and lists.
+        least: The smallest number that is allowed, or of each in a list.
+        above: Numbers must be greater.
+        below: Numbers must be less.
+        empty: Whether it may be left empty, which means: off.
     """
 
     kind: Any
@@ -40,19 +45,25 @@ class Key(NamedTuple):
         """What is wrong with a value, None where nothing is."""
         if value is None and self.empty:
             return None
-        items = value if isinstance(value, list) else [value]
-        numbers = [n for n in items if isinstance(n, int | float) and not isinstance(n, bool)]
-        if fits(value, self.kind) and all(map(self._holds, numbers)):
+        if self._takes(value):
             return None
-        below = LIMIT if any(abs(number) >= LIMIT for number in numbers) else self.below
+        below = LIMIT if any(abs(number) >= LIMIT for number in _numbers(value)) else self.below
         expected = f"is {value!r}; expected {kind_of(self.kind, _bounds(self.least, self.above, below))}"
-        if isinstance(value, float) and value.is_integer() and fits(int(value), self.kind):
+        if isinstance(value, float) and value.is_integer() and self._takes(int(value)):
             return f"{expected}; write {int(value)}"
         return expected
+
+    def _takes(self, value: Any) -> bool:
+        return fits(value, self.kind) and all(map(self._holds, _numbers(value)))
 
     def _holds(self, number: float) -> bool:
         # nan compares as false with everything
         return abs(number) < LIMIT and self.least <= number < self.below and number > self.above
+
+
+def _numbers(value: Any) -> list[float]:
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, int | float) and not isinstance(item, bool)]
 
 
 def _bounds(least: float, above: float, below: float) -> str:
@@ -65,18 +76,18 @@ def _bounds(least: float, above: float, below: float) -> str:
 
 
 def report(problems: Iterable[Problem], path: str, force: Iterable[str] | None = None) -> None:
-    """Raise UserError if there are problems: a line for each key, "file:line: block:key: what and how to mend
-    it", in the order of the file.
+    """Raise UserError if there are problems, in the order of the file, a line for each:
 
-    force: the `K:K=V` overrides that are already in the options; a problem of theirs stands in no line of the
-    file.
+    "file:line: block:key: what is wrong and how to mend it".
+
+    Args:
+        problems: In any order.
+        path: The option file.
+        force: The `K:K=V` overrides that are already in the options; a problem in them names no line.
     """
     forced = [tuple(key.strip() for key in entry.partition("=")[0].split(":")) for entry in force or ()]
-    first: dict[Keys, Problem] = {}
-    for problem in problems:
-        first.setdefault(problem.keys, problem)
     lines = []
-    for keys, text in first.values():
+    for keys, text in problems:
         own = next((i for i, key in enumerate(forced) if keys[: len(key)] == key), None)
         line = line_of(path, keys)
         where = "--force_yml" if own is not None else f"{path}:{line}" if line else path
@@ -93,13 +104,18 @@ def reason(error: BaseException) -> str:
 
 
 def declared_problems(options: Options, declared: Mapping[Keys, Key]) -> Iterator[Problem]:
-    """Problems of the values of declared keys, and of unknown keys in the blocks that only they stand in."""
-    blocks = {keys[:-1] for keys in declared if len(keys) > 2}
+    """Wrong values of declared keys, and unknown keys in blocks that hold nothing else.
+
+    Args:
+        options: The whole file.
+        declared: What each key takes.
+    """
+    blocks = {keys[:-1] for keys in declared if len(keys) > 2} - set(SHARED)
     for block in sorted(blocks):
         value = value_at(options, *block)
         if not is_block(value):
             yield Problem(block, "must be a block of keys")
-        elif block not in SHARED:
+        else:
             yield from unknown_keys(value or {}, block, {k[-1] for k in declared if k[:-1] == block})
     for keys, key in declared.items():
         block = value_at(options, *keys[:-1])
@@ -115,7 +131,13 @@ def unknown_keys(block: Options, keys: Keys, known: set[str]) -> Iterator[Proble
 
 
 def unknown(keys: Keys, value: Any, known: Iterable[str]) -> Problem:
-    """That the last of `keys` is not known; or, with a value, that it names nothing known."""
+    """The problem that a key is not known, or that a value names nothing known.
+
+    Args:
+        keys: Where it stands, the key last.
+        value: The value; None: the key itself is unknown, or, if it is a type, missing.
+        known: The names that there are.
+    """
     wrong = keys[-1] if value is None else str(value)
     near = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"

@@ -46,7 +46,15 @@ _Loader.add_implicit_resolver(
 
 
 def read_options(path: str, force: list[str] | None = None) -> Options:
-    """Read an option file and apply `K:K=V` overrides.  Raises UserError naming file and line."""
+    """Read an option file and apply overrides.
+
+    Args:
+        path: The file.
+        force: Overrides `K:K=V`, each V read as YAML.
+
+    Raises:
+        UserError: Naming file and line.
+    """
     text = _read_text(path)
     try:
         options = yaml.load(text, _Loader)
@@ -68,14 +76,6 @@ def read_options(path: str, force: list[str] | None = None) -> Options:
     return options
 
 
-def locate(path: str, keys: tuple[str, ...]) -> str:
-    """Where in the file a key stands, as "file:line"; the nearest block above it where the key is not in the
-    file.
-    """
-    line = line_of(path, keys)
-    return f"{path}:{line}" if line else path
-
-
 def line_of(path: str, keys: tuple[str, ...]) -> int:
     """The line of a key, or of the nearest block above it; 0 where none of it is in the file."""
     node, line = yaml.compose(_read_text(path), _Loader), 0
@@ -89,7 +89,14 @@ def line_of(path: str, keys: tuple[str, ...]) -> int:
 
 
 def complete(options: Options, *, is_train: bool, auto_resume: bool = False, debug: bool = False) -> Options:
-    """Fill in what BasicSR looks up; all that a run writes lies below the current directory."""
+    """Fill in what BasicSR looks up; all that a run writes lies below the current directory.
+
+    Args:
+        options: The whole file, which stays as it is.
+        is_train: Whether a training is meant, or a test.
+        auto_resume: Go on from the newest training state.
+        debug: Log, save and validate often.
+    """
     options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=str(Path.cwd()))
     if options.get("manual_seed") is None:
         # a run that goes on from a training state takes that one's

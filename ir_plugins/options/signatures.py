@@ -1,4 +1,4 @@
-"""What a class or function takes: read off its annotations, or, where it takes one dict of options, off its
+"""What a class or function takes, found in its annotations; where it takes one dictionary of options, in its
 source.
 """
 
@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -46,7 +47,9 @@ def fits(value: Any, annotation: Any) -> bool:
 def kind_of(annotation: Any, bounds: str = "") -> str:
     """An annotation in words: a whole number, a list of texts, one of alternate, none.
 
-    bounds: what there is to say about its numbers, such as " of at least 1".
+    Args:
+        annotation: As in a signature.
+        bounds: What there is to say about its numbers, such as " of at least 1".
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Sequence or (origin is tuple and Ellipsis not in inner):
@@ -66,7 +69,9 @@ def kind_of(annotation: Any, bounds: str = "") -> str:
 def json_kind(annotation: Any, bounds: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """An annotation as a JSON Schema, which allows what `fits`.
 
-    bounds: JSON Schema's words for the bounds of its numbers.
+    Args:
+        annotation: As in a signature.
+        bounds: JSON Schema's words for the bounds of its numbers.
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Sequence:
@@ -85,7 +90,7 @@ def json_kind(annotation: Any, bounds: Mapping[str, Any] | None = None) -> dict[
 
 
 def json_union(choices: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of these, as short as it can be said: editors tell a short one better."""
+    """One of several schemas, merged into one where that is possible: editors explain a short one better."""
     if all(isinstance(choice.get("type"), str) and "items" not in choice for choice in choices):
         merged = {key: value for choice in choices for key, value in choice.items()}
         return merged | {"type": [choice["type"] for choice in choices]}
@@ -96,19 +101,24 @@ def json_union(choices: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _holdable(kinds: Sequence[Any]) -> Sequence[Any]:
-    """Those that YAML can hold, if it can hold any: not the Tensor of `float | Tensor`."""
+    """The kinds that YAML can hold, if it can hold any: not the Tensor of `float | Tensor`."""
     return [kind for kind in kinds if kind in KINDS or get_origin(kind) is not None] or kinds
 
 
 def arguments(target: Callable, given: Sequence[str] = ()) -> dict[str, inspect.Parameter]:
-    """What can be passed to a class or function by name, apart from what is `given` to it anyway."""
+    """What an option file can pass to a class or function by name.
+
+    Args:
+        target: The class or function.
+        given: Arguments that the caller passes itself.
+    """
     parameters = inspect.signature(target).parameters
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {name: p for name, p in parameters.items() if p.kind in named and name not in given}
 
 
 def argument_kind(parameter: inspect.Parameter) -> Any:
-    """What an argument takes, as an annotation; where it has none, what its default value lets expect."""
+    """What an argument takes, as an annotation; without one, a guess from the default value."""
     if parameter.annotation is not parameter.empty:
         return parameter.annotation
     default = parameter.default
@@ -124,27 +134,30 @@ def argument_kind(parameter: inspect.Parameter) -> Any:
 
 
 def argument_texts(target: Any, names: Sequence[str]) -> dict[str, str]:
-    """What the documentation of a class or function, and of the classes above it, says about its arguments.
+    """The first sentence that the `Args:` lists of a class or function give to each argument.
 
-    It is read in our way, "dim, heads: what they are.", and in BasicSR's, "dim (int): What it is.".  The
-    first sentence is taken.
+    Args:
+        target: A class, whose base classes count too, or a function.
+        names: The arguments to look for; one entry of a list may name several, "mean, std: ...".
     """
+    import docstring_parser  # only lists and the editors' schema need it
+
     texts: dict[str, str] = {}
-    one = "|".join(map(re.escape, names))
-    told = rf"(?:^|\n\s*|(?<=[.:])\s+)((?:{one})(?:,\s+(?:{one}))*)(?:\s+\((?:[^()]|\([^()]*\))*\))?:\s+"
     for item in reversed(getattr(target, "__mro__", (target,))) if names else ():
         # a class's own, not what it inherits
-        text = inspect.cleandoc((vars(item)["__doc__"] if isinstance(item, type) else item.__doc__) or "")
-        found = list(re.finditer(told, text))
-        ends = [match.start() for match in found[1:]] + [len(text)]
-        for match, end in zip(found, ends, strict=False):
-            sentence = re.split(r"\.(?:\s|$)|\n\n|\sDefaults?:? ", text[match.end() : end])[0]
-            for name in re.split(r",\s+", match[1]):
-                texts[name] = " ".join(sentence.split())
-        for name in names:
-            if name not in texts and (aside := re.search(rf"\b{name}\s\(([^()]+)\)", text)):
-                texts[name] = " ".join(aside[1].split())
+        document = vars(item)["__doc__"] if isinstance(item, type) else item.__doc__
+        with suppress(docstring_parser.ParseError):
+            for entry in docstring_parser.parse(
+                document or "", docstring_parser.DocstringStyle.GOOGLE
+            ).params:
+                for name in re.split(r",\s*", entry.arg_name):
+                    if name in names:
+                        texts[name] = _first_sentence(entry.description or "")
     return texts
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(re.split(r"\.(?:\s|$)|\n\n|\sDefaults?:? ", text)[0].split())
 
 
 def takes(target: Callable, name: str) -> bool:
@@ -154,10 +167,13 @@ def takes(target: Callable, name: str) -> bool:
 
 @cache
 def keys_read(cls: type, *, required: bool = False) -> frozenset[Keys]:
-    """Every key path that a class looks up in its options, read off its source: opt['val'].get('suffix') ->
-    (val, suffix).
+    """Every key path that a class looks up in its options, found in its source.
 
-    required: only what is looked up with a subscript, which has no default.
+    opt['val'].get('suffix') gives (val, suffix).
+
+    Args:
+        cls: A model or dataset that takes one dictionary of options.
+        required: Only what is looked up with a subscript, which has no default.
     """
     lookup = ast.Subscript if required else ast.AST
     paths: set[Keys] = set()

@@ -1,4 +1,9 @@
-"""Weight files: read, written, recognised.
+"""Weight files: read, written, recognised, and made networks of again.
 
 May import runtime.
 """
+
+from .files import check_fits, read_network, read_weights, save_weights
+from .loading import load_network
+
+__all__ = ["check_fits", "load_network", "read_network", "read_weights", "save_weights"]

@@ -1,7 +1,6 @@
-"""Weight files: what is in them, whether a network fits, and which network does."""
+"""Weight files: what is in them, how they are written, and whether they fit a network."""
 
-import io
-import os
+import json
 import pickletools
 import re
 import warnings
@@ -14,20 +13,47 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from basicsr.utils.registry import ARCH_REGISTRY
-
 from ..runtime.errors import UserError
+from ..runtime.storage import save_whole, written_whole
 from .recognition import architecture, recognise
+
+NETWORK = "network"  # the key of what builds the network, beside the weights
 
 
 def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict[str, Tensor]:
-    """The state dict in a file of torch.save or safetensors, without the prefix "module." of wrapped nets.
+    """The state dict in a file, without the prefix "module." of wrapped nets.
 
-    It is chosen as BasicSR chooses: under `param_key`, else under "params"; then as others publish theirs,
-    under "params_ema", "state_dict" or no key at all.  A .safetensors file has no keys to choose from.
-    Nothing but tensors and plain containers is unpickled.  Raises UserError naming the file.
+    Nothing but tensors and plain containers is unpickled.
+
+    Args:
+        path: A file of torch.save or safetensors.
+        param_key: The weights of several in a file, chosen as BasicSR chooses: this key, else "params"; then
+            as others publish theirs, "params_ema", "state_dict" or no key at all.  A .safetensors file has
+            no keys to choose from.
+
+    Raises:
+        UserError: Naming the file, where it cannot be read or holds no weights.
     """
-    content = _read(path)
+    return read_checkpoint(path, param_key)[0]
+
+
+def read_network(path: str | Path) -> dict[str, Any] | None:
+    """What a file says about its network, None where it says nothing.
+
+    Returns:
+        {"network_g": {type, arguments...}, "scale": int, "value_range": [0.0, 1.0]}.
+
+    Raises:
+        UserError: Naming the file, where it cannot be read.
+    """
+    return _network_in(_read(path)[1])
+
+
+def read_checkpoint(
+    path: str | Path, param_key: str | None = "params_ema"
+) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """`read_weights` and `read_network` at once."""
+    content, network = _read(path)
     known = content if isinstance(content, Mapping) else {}
     keys = (param_key, "params", "params_ema", "state_dict")
     weights = next((known[key] for key in keys if isinstance(known.get(key), Mapping)), known)
@@ -37,13 +63,25 @@ def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict
             f"{path}: holds no weights under '{param_key}' or a usual key, but {found[:200]}; "
             "name a net_g_*.pth or set param_key_g"
         )
-    return {name.removeprefix("module."): value for name, value in weights.items()}
+    return {name.removeprefix("module."): value for name, value in weights.items()}, _network_in(network)
 
 
-def save_weights(path: str | Path, weights: Mapping[str, Tensor], param_key: str = "params") -> None:
-    """Write a .pth, with the weights under `param_key`, or a .safetensors; whole, or not at all.
+def save_weights(
+    path: str | Path,
+    weights: Mapping[str, Tensor],
+    param_key: str = "params",
+    network: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a weight file, whole or not at all.
 
-    Raises UserError naming the file.
+    Args:
+        path: Ends in .pth or .safetensors.
+        weights: A state dict.
+        param_key: Where the weights stand in a .pth.
+        network: What builds their network, as `read_network` returns it; None: the file does not say.
+
+    Raises:
+        UserError: Naming the file, where its ending is another or it cannot be written.
     """
     path = Path(path)
     if path.suffix not in (".pth", ".safetensors"):
@@ -52,45 +90,28 @@ def save_weights(path: str | Path, weights: Mapping[str, Tensor], param_key: str
     own = {
         name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in weights.items()
     }
-    if path.suffix == ".pth":
-        buffer = io.BytesIO()
-        torch.save({param_key: own}, buffer)
-        data = buffer.getbuffer()
-    else:
-        data = safetensors.torch.save(own, metadata={"format": "pt"})
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
+        if path.suffix == ".pth":
+            save_whole({param_key: own} | ({NETWORK: dict(network)} if network else {}), path)
+        else:
+            metadata = {"format": "pt"} | ({NETWORK: json.dumps(network)} if network else {})
+            with written_whole(path) as file:
+                file.write(safetensors.torch.save(own, metadata=metadata))
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
-def load_network(path: str | Path, network_g: Mapping[str, Any] | None = None) -> nn.Module:
-    """The network that the weights in `path` are of, holding them, in eval mode.
-
-    network_g: its option file's block; not needed for Restormer and AST with the designs of their papers.
-    Raises UserError naming the file.
-    """
-    weights = read_weights(path)
-    try:
-        arguments = recognise(weights) if network_g is None else dict(network_g)
-        kind = ARCH_REGISTRY.get(arguments.pop("type"))
-        with torch.device("meta"):  # what a file asks for costs nothing before it is seen to hold it
-            check_fits(path, weights, kind(**arguments))
-        net = kind(**arguments)
-    except (KeyError, TypeError, ValueError) as error:  # so the registry and networks refuse what cannot work
-        raise UserError(f"{path}: {error.args[0]}") from error
-    net.load_state_dict(weights)
-    return net.eval()
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def check_fits(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> None:
-    """Raise UserError, naming the first keys that are missing, left over or of another shape."""
+    """Compare a state dict with a network.
+
+    Args:
+        path: Where the weights come from, for the message.
+        weights: The state dict.
+        net: The network, which may lie on the meta device.
+
+    Raises:
+        UserError: Naming the first keys that are missing, left over or of another shape, and what would fit.
+    """
     wanted = net.state_dict()
     faults = [f"{name} is missing" for name in wanted if name not in weights]
     faults += [f"{name} is left over" for name in weights if name not in wanted]
@@ -102,11 +123,15 @@ def check_fits(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) 
     if faults:
         more = f" and {len(faults) - 2} more" if len(faults) > 2 else ""
         where = f"{path}: does not fit {type(net).__name__}"
-        raise UserError(f"{where}: {', '.join(faults[:2])}{more}; {_advice(weights, net)}")
+        raise UserError(f"{where}: {', '.join(faults[:2])}{more}; {_advice(path, weights, net)}")
 
 
-def _advice(weights: Mapping[str, Tensor], net: nn.Module) -> str:
-    """What to build instead of `net`, as far as the weights tell."""
+def _advice(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> str:
+    """What to build instead of `net`, as far as the file or its weights say."""
+    with suppress(UserError):
+        if (saved := read_network(path)) is not None:
+            block = ", ".join(f"{key}: {value}" for key, value in saved["network_g"].items())
+            return f"it was trained with network_g {{{block}}}"
     name = architecture(weights)
     try:
         here, there = recognise(net.state_dict()), recognise(weights)
@@ -119,8 +144,14 @@ def _advice(weights: Mapping[str, Tensor], net: nn.Module) -> str:
     return "make network_g what it was trained with (the run's folder holds its option file)"
 
 
-def _read(path: str | Path) -> Any:
-    """What a file of torch.save or safetensors holds."""
+def _network_in(told: Any) -> dict[str, Any] | None:
+    """What a file says under "network", where it has the form that this package writes."""
+    block = told.get("network_g") if isinstance(told, Mapping) else None
+    return dict(told) if isinstance(block, Mapping) and isinstance(block.get("type"), str) else None
+
+
+def _read(path: str | Path) -> tuple[Any, Any]:
+    """What a file of torch.save or safetensors holds, and what it says about the network."""
     try:
         with open(path, "rb") as file:
             empty = not file.read(1)
@@ -130,10 +161,15 @@ def _read(path: str | Path) -> Any:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         if Path(path).suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            with safetensors.safe_open(path, "pt") as file:
+                told = (file.metadata() or {}).get(NETWORK, "null")
+            with suppress(ValueError):  # another program's word for something else
+                told = json.loads(told)
+            return safetensors.torch.load_file(path), told
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles that it then refuses
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            return content, content.get(NETWORK) if isinstance(content, Mapping) else None
     except Exception as error:  # both report damage as several unrelated exception classes
         if code := _code(path, str(error)):
             raise UserError(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ir_plugins.options.reading import complete, locate, read_options
+from ir_plugins.options.reading import complete, line_of, read_options
 from ir_plugins.runtime.errors import UserError
 
 
@@ -84,11 +84,11 @@ def test_a_malformed_override_is_repeated(workplace, entry):
         read_options(write("name: x\ntrain: {lr: 1}"), [entry])
 
 
-def test_locate_counts_lines(workplace):
+def test_the_line_of_a_key(workplace):
     path = write("name: x\ntrain:\n  optim_g:\n    lr: 1\n")
-    assert locate(path, ("train", "optim_g", "lr")) == "o.yml:4"
-    assert locate(path, ("train", "absent")) == "o.yml:2"
-    assert locate(path, ("absent",)) == "o.yml"
+    assert line_of(path, ("train", "optim_g", "lr")) == 4
+    assert line_of(path, ("train", "absent")) == 2
+    assert line_of(path, ("absent",)) == 0
 
 
 def test_everything_a_run_writes_lies_below_the_current_directory(workplace):

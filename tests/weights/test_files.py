@@ -6,11 +6,11 @@ import re
 import pytest
 import safetensors.torch
 import torch
-from tiny import AST, RESTORMER, SEMANIR
+from tiny import AST, RESTORMER, SEMANIR, SEMANIR_UNET
 from torch import nn
 
 from ir_plugins.runtime.errors import UserError
-from ir_plugins.weights.files import check_fits, load_network, read_weights, save_weights
+from ir_plugins.weights import check_fits, load_network, read_network, read_weights, save_weights
 
 from basicsr.utils.registry import ARCH_REGISTRY
 
@@ -361,3 +361,77 @@ def test_a_small_file_cannot_ask_for_any_amount_of_memory(workplace):
     )
     with pytest.raises(UserError, match=r"net\.pth: "):
         load_network("net.pth")
+
+
+NETWORKS = [("SemanIR", SEMANIR), ("SemanIRUNet", SEMANIR_UNET), ("Restormer", RESTORMER | {"ffn": "mlp"})]
+
+
+def saved(type, arguments, file):
+    """A file as training saves it, and its net."""
+    net = build(type, **arguments)
+    network = {"network_g": {"type": type, **arguments}, "scale": 1, "value_range": [0.0, 1.0]}
+    save_weights(file, net.state_dict(), "params_ema", network)
+    return net, network
+
+
+@pytest.mark.parametrize("file", ENDINGS)
+@pytest.mark.parametrize("type, arguments", NETWORKS)
+def test_a_file_that_names_its_network_needs_no_block(workplace, file, type, arguments):
+    net, network = saved(type, arguments, file)
+    assert read_network(file) == network
+    x = torch.rand(1, 3, 7, 11)
+    with torch.no_grad():
+        assert torch.equal(load_network(file)(x), net(x))
+    assert set(read_weights(file)) == set(net.state_dict())
+    # what is asked for still counts
+    with pytest.raises(
+        UserError, match=rf"^{file}: does not fit AST: .*; it was trained with network_g {{type: "
+    ):
+        load_network(file, {"type": "AST", **AST})
+
+
+@pytest.mark.parametrize("file", ENDINGS)
+@pytest.mark.parametrize(
+    "network", [None, {}, {"network_g": None}, {"network_g": {"type": 3}}, {"network_g": 3}]
+)
+def test_a_file_that_names_no_network_is_recognised_as_before(workplace, file, network):
+    net = build("Restormer", **RESTORMER)
+    save_weights(file, net.state_dict(), network=network)
+    assert read_network(file) is None
+    assert type(load_network(file)).__name__ == "Restormer"
+
+
+def test_another_programs_metadata(workplace):
+    weights = build("Restormer", **RESTORMER).state_dict()
+    safetensors.torch.save_file(weights, "a.safetensors", metadata={"network": "Restormer, the small one"})
+    assert read_network("a.safetensors") is None
+    torch.save({"params": weights, "network": ["Restormer"]}, "a.pth")
+    assert read_network("a.pth") is None and load_network("a.pth")
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"embed_dims": 5}, "a.pth: .*embed_dims"),
+        ({"type": "Nowhere"}, "a.pth: .*Nowhere"),
+        ({"embed_dim": 8}, "a.pth: does not fit SemanIR: conv_first.weight is"),
+        ({"top_k": 0}, "a.pth: top_k=0 must be"),
+        ({"depths": [10**5]}, "a.pth: its network has far more parameters than the file holds"),
+        ({"depths": [10**12]}, "a.pth: 1000000000000 is no size of a network"),
+    ],
+)
+def test_what_a_file_says_wrongly(workplace, change, reason):
+    net = build("SemanIR", **SEMANIR)
+    network = {"network_g": {"type": "SemanIR", **SEMANIR, **change}, "scale": 2}
+    save_weights("a.pth", net.state_dict(), network=network)
+    with pytest.raises(UserError, match=f"^{reason}"):
+        load_network("a.pth")
+
+
+def test_code_beside_the_weights_does_not_run(workplace):
+    weights = build("SemanIR", **SEMANIR).state_dict()
+    torch.save({"params": weights, "network": {"network_g": Code()}}, "a.pth")
+    for read in (read_network, read_weights, load_network):
+        with pytest.raises(UserError, match="holds code"):
+            read("a.pth")
+    assert not (workplace / "made_by_a_pickle").exists()

@@ -1,0 +1,236 @@
+"""Whether a network can be built, fits the data, and gives `scale` times its input.
+
+What a network is comes from its declaration (`archs.declaration`); a dry forward then tries it on a picture.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
+
+from ..archs.building import Shape, TooLarge, build_anywhere, build_on_meta, is_on_meta, output_shape
+from ..archs.declaration import Facts, defaults, facts, is_declared
+from ..options.basicsr_keys import KEYS
+from ..options.problems import Problem, is_block, reason, value_at
+from ..options.reading import Options
+from ..options.registries import registered
+from ..options.signatures import Keys
+
+SIDE = 8  # pixels of the picture that a declared network is tried on, or the next multiple that it takes
+LARGEST_TRIED = 32  # pixels on a side, where a network has to be run for real
+USUAL_PATCH = 64  # of LQ, where the data says nothing
+CHANNELS = (3, 1, 4, 6)  # of the pictures that there are; a net may take others than the data gives
+
+
+class Given(NamedTuple):
+    """What a dataset gives.
+
+    Args:
+        phase: Its block's name.
+        lq: Channels of the pictures to restore.
+        gt: Channels of the pictures to restore to; None: unknown.
+        text: What the numbers mean, for a message.
+    """
+
+    phase: str
+    lq: int
+    gt: int | None
+    text: str = ""
+
+
+def building_problem(keys: Keys, network: Options) -> tuple[nn.Module | None, Problem | None]:
+    """The network of a block, and why it cannot be built: one of both is None.
+
+    Args:
+        keys: Where the block stands; the problem names the key in it that is to blame, if the error does.
+        network: The block, whose arguments are of the right kinds.
+    """
+    try:
+        return build_anywhere(network, random=False), None
+    except Exception as error:  # whatever a foreign class makes of its arguments
+        meant = isinstance(error, ValueError | AssertionError)
+        text = f"{'' if meant else 'cannot be built: '}{reason(error)}"
+        blamed = re.match(r"(\w+)(?:=|:|,)", text)
+        return None, Problem((*keys, blamed[1]) if blamed and blamed[1] in network else keys, text)
+
+
+def fitting_problems(keys: Keys, net: nn.Module, options: Options) -> Iterator[Problem]:
+    """Where a network's scale, channels or output do not fit the rest of the option file.
+
+    Args:
+        keys: Where its block stands.
+        net: The network that the block builds.
+        options: The whole file.
+    """
+    network, kind = options[keys[0]], registered(ARCH_REGISTRY, options[keys[0]]["type"])
+    said, scale = facts(kind, network), _scale(options)
+    found = list(channel_problems(keys, said, options))
+    if scale is not None:
+        found += scale_problems(keys, network, said, scale)
+        found = found or _trial_problems(keys, net, kind, said, options, scale)
+    yield from found
+
+
+def scale_problems(keys: Keys, network: Options, said: Facts, scale: int) -> Iterator[Problem]:
+    """Where a network declares another scale than the option file."""
+    if said.scale in (None, scale):
+        return
+    name = said.called.get("scale")
+    given = (defaults(registered(ARCH_REGISTRY, network["type"])) | network).get(name)
+    if given == said.scale:
+        yield Problem((*keys, str(name)), f"is {given}, but scale is {scale}; make them equal")
+    else:
+        yield _wrong_scale(network["type"], said.scale, scale)
+
+
+def channel_problems(keys: Keys, said: Facts, options: Options) -> Iterator[Problem]:
+    """Where a network declares other channels than a dataset gives."""
+    for given in channels_given(options):
+        for name, wanted, there in (
+            ("in_channels", said.in_channels, given.lq),
+            ("out_channels", said.out_channels, given.gt),
+        ):
+            if wanted is not None and there is not None and wanted != there:
+                theirs = (
+                    f"but {'' if name == 'in_channels' else 'GT of '}datasets:{given.phase} gives {there}"
+                )
+                if name in said.called:
+                    keys, mine = (*keys, said.called[name]), f"is {wanted}"
+                else:
+                    mine = f"{'takes' if name == 'in_channels' else 'makes'} pictures of {wanted} channels"
+                yield Problem(keys, f"{mine}, {theirs} channels{given.text}")
+                return  # mostly one mistake: both are equal in most networks
+
+
+def channels_given(options: Options) -> Iterator[Given]:
+    """What the datasets give, as far as they say.
+
+    BasicSR's paired dataset gives three channels, gray tripled, and one with `color: y`; ours have the static
+    methods `channels` (of LQ) and `colour_of` (of GT).
+    """
+    for phase, dataset in (options.get("datasets") or {}).items():
+        if not is_block(dataset) or not dataset:
+            continue
+        kind = registered(DATASET_REGISTRY, dataset.get("type"))
+        if dataset.get("type") == "PairedImageDataset":
+            given = 1 if dataset.get("color") == "y" else 3
+            text = "; 3 is colour (gray is tripled), 1 is luma (color: y in the dataset)"
+            yield Given(phase, given, given, text)
+        elif hasattr(kind, "channels") and (lq := kind.channels(dataset)) is not None:
+            gt = (3 if kind.colour_of(dataset) == "rgb" else 1) if hasattr(kind, "colour_of") else None
+            yield Given(phase, lq, gt)
+
+
+class Trial(NamedTuple):
+    """A dry forward.
+
+    Args:
+        picture: The input's shape, (1, C, H, W).
+        shape: The output's; None where it is no tensor, or there is none.
+        error: Why there is no output; None where there is one.
+    """
+
+    picture: Shape
+    shape: Shape | None
+    error: Exception | None
+
+
+def _trial_problems(
+    keys: Keys, net: nn.Module, kind: Any, said: Facts, options: Options, scale: int
+) -> Iterator[Problem]:
+    """Where a dry forward fails or gives a picture of another size or of other channels.
+
+    A network that nobody has declared may do something else than to restore a picture: where it refuses one,
+    nothing can be known.
+    """
+    declared = is_declared(kind)
+    data = next(channels_given(options), None)
+    channels = said.in_channels or (data.lq if data else 3)
+    if declared:
+        side = -(-SIDE // said.size_multiple) * said.size_multiple
+        size = side, side + said.size_multiple
+    else:
+        size = (_patch(options, scale),) * 2
+    trial = _tried(net, options[keys[0]], (1, channels, *size))
+    if trial.error is None:
+        there = said.out_channels or (data.gt if data else None)
+        yield from _output_problems(keys, options[keys[0]]["type"], trial, scale, there, declared)
+    elif declared and not isinstance(trial.error, TooLarge):
+        text = f"cannot restore a picture of {_words(trial.picture[1:])}: {reason(trial.error)}"
+        yield Problem(keys, text)
+    elif data is not None:
+        for other in CHANNELS:
+            if other != channels and _tried(net, options[keys[0]], (1, other, *size)).shape:
+                text = f"takes pictures of {other} channels, but datasets:{data.phase} gives {channels}"
+                yield Problem(keys, f"{text}{data.text}")
+                return
+
+
+def _output_problems(
+    keys: Keys, name: str, trial: Trial, scale: int, channels: int | None, declared: bool
+) -> Iterator[Problem]:
+    """Where the output of a dry forward is no picture, or another than the option file expects."""
+    shape, (height, width) = trial.shape, trial.picture[2:]
+    if shape is None or len(shape) != 4:
+        if declared:
+            yield Problem(keys, f"gives {_words(shape) or 'no tensor'} where a picture is expected")
+        return
+    factor = shape[2] // height
+    if shape[2:] == (scale * height, scale * width):
+        if channels not in (None, shape[1]):
+            yield Problem(keys, f"gives pictures of {shape[1]} channels; expected {channels}")
+    elif shape[2:] == (factor * height, factor * width):
+        yield _wrong_scale(name, factor, scale)
+    else:
+        text = f"gives {_words(shape[2:])} pixels for {_words((height, width))}, but scale is {scale}"
+        yield Problem(keys, f"{text}; take a network that gives scale times its input")
+
+
+def _tried(net: nn.Module, network: Options, picture: Shape) -> Trial:
+    """A network's forward: in memory on a small picture where that is quick, else on the meta device."""
+    small = (*picture[:2], *(min(side, LARGEST_TRIED) for side in picture[2:]))
+    if not is_on_meta(net):
+        try:
+            return Trial(small, output_shape(net, small), None)
+        except TooLarge:
+            pass
+        except Exception:  # perhaps because of the weights, which nobody has drawn
+            return _tried_again(network, small)
+    with suppress(Exception):  # an operation without a meta function, or one that looks at numbers
+        if (bare := net if is_on_meta(net) else build_on_meta(network)) is not None:
+            return Trial(picture, output_shape(bare, picture), None)
+    return Trial(small, None, TooLarge())
+
+
+def _tried_again(network: Options, picture: Shape) -> Trial:
+    """The same with weights as a training begins with."""
+    try:
+        return Trial(picture, output_shape(build_anywhere(network), picture), None)
+    except Exception as error:  # whatever a foreign class makes of a picture
+        return Trial(picture, None, error)
+
+
+def _scale(options: Options) -> int | None:
+    """The file's scale, None where it is none: the check of the keys says so."""
+    scale = 1 if options.get("scale") is None else options["scale"]
+    return scale if KEYS["scale",].fault(scale) is None else None
+
+
+def _wrong_scale(name: str, factor: int, scale: int) -> Problem:
+    does = "keeps the picture's size" if factor == 1 else f"makes pictures {factor} times as large"
+    return Problem(("scale",), f"is {scale}, but {name} {does}; set scale: {factor}")
+
+
+def _patch(options: Options, scale: int) -> int:
+    """The side of an LQ patch in training; of no patch, one that most networks take."""
+    data = value_at(options, "datasets", "train")
+    sides = value_at(data, "gt_sizes") or [value_at(data, "gt_size") or USUAL_PATCH * scale]
+    return max(1, min(sides) // scale)
+
+
+def _words(shape: Shape | None) -> str:
+    return " x ".join(map(str, shape)) if shape else ""
