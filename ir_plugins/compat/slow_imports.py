@@ -17,6 +17,9 @@ SLOW = {
     "torch._dynamo.utils": ("is_compile_supported",),
     # basicsr 1.4.2 (data/degradations.py), 18 %
     "scipy.stats": ("multivariate_normal",),
+    # basicsr 1.4.2 (data/degradations.py, metrics/niqe.py, metrics/fid.py), 5 % together
+    "scipy.special": ("gamma",),
+    "scipy.linalg": (),
 }
 
 

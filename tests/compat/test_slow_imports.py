@@ -12,7 +12,7 @@ from ir_plugins.compat.slow_imports import Later, StandIn
 def test_basicsr_comes_without_them():
     done = run("""
         import sys, ir_plugins, basicsr
-        slow = ("torch._dynamo", "scipy.stats", "scipy.ndimage", "sympy")
+        slow = ("torch._dynamo", "scipy.stats", "scipy.ndimage", "scipy.special", "scipy.linalg", "sympy")
         print([name for name in slow if name in sys.modules])
         print([name for name, module in sys.modules.items() if type(module).__name__ == "StandIn"])
     """)
@@ -26,7 +26,9 @@ def test_what_uses_them_works_and_meets_the_real_ones():
         grid = degradations.mesh_grid(5)[0]
         print(round(float(degradations.cdf2(numpy.eye(2), grid)[2, 2]), 6))
         print(degradations.multivariate_normal.pdf([0.0, 0.0], [0.0, 0.0]) > 0)
-        from basicsr.metrics import niqe
+        print(degradations.circular_lowpass_kernel(1.0, 7).shape)
+        from basicsr.metrics import fid, niqe
+        print(float(niqe.gamma(5.0)), fid.linalg.sqrtm(4 * numpy.eye(2))[0, 0])
         print(niqe.convolve(numpy.ones((5, 7)), numpy.ones((3, 3))).max())
 
         import scipy.stats, scipy.ndimage, torch
@@ -43,6 +45,8 @@ def test_what_uses_them_works_and_meets_the_real_ones():
     assert done.stdout.splitlines() == [
         "0.25",
         "True",
+        "(7, 7)",
+        "24.0 2.0",
         "9.0",
         "['module', 'module']",
         "torch.Size([1, 1, 1, 1])",
