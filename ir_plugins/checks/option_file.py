@@ -38,7 +38,7 @@ BLOCKS = ("path", "train", "val", "logger", "dist_params")
 FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
 # what the pipeline passes to them, and no option file may
 COLUMNS = ("dataset", "group", "image", "height", "width", "seconds", "peak_mb")  # of metrics.csv
-JUDGED_APART = {("name",), ("val", "suffix"), ("val", "metrics")}  # names of folders, and blocks of types
+FOLDER_NAMES = {("name",), ("val", "suffix")}  # judged apart, as are the names of datasets
 TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
 
 
@@ -75,16 +75,16 @@ def argument_key(target: Callable, parameter: inspect.Parameter) -> Key:
 def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     options = with_whole_numbers(options)
     needed = ["name", "model_type", "datasets", "network_g", *(["train"] if is_train else [])]
-    yield from (Problem((key,), "is missing") for key in needed if options.get(key) is None)
+    missing = {(key,) for key in needed if options.get(key) is None}
+    yield from (Problem((key,), "is missing") for key in needed if (key,) in missing)
     yield from _wrong_names(options)
     blocks = ["datasets", *BLOCKS, *(key for key in options if key.startswith("network_"))]
     yield from (
         Problem((key,), "must be a block of keys") for key in blocks if not is_block(options.get(key, {}))
     )
     options = {key: value for key, value in options.items() if key not in blocks or is_block(value)}
-    yield from declared_problems(
-        options, {keys: key for keys, key in KEYS.items() if keys not in JUDGED_APART}
-    )
+    judged = {keys: key for keys, key in KEYS.items() if keys not in FOLDER_NAMES | missing}
+    yield from declared_problems(options, judged)
 
     model = registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
@@ -169,7 +169,7 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
 def _train_problems(train: Options, model: Any, read: Set[Keys], is_train: bool) -> Iterator[Problem]:
     needed = ("optim_d", "gan_opt") if ("network_d",) in read else ()
     for key in ("total_iter", "optim_g", "scheduler", *needed) if is_train else ():
-        if train.get(key) is None:
+        if train.get(key) is None and not (key in train and ("train", key) in KEYS):
             yield Problem(("train", key), "is missing")
     if is_train and not train.get("pixel_opt") and not train.get("perceptual_opt"):
         yield Problem(("train", "pixel_opt"), "is missing: there is no loss to train with")
@@ -190,7 +190,7 @@ def _optimizer_problems(keys: Keys, block: Any, model: Any) -> Iterator[Problem]
         yield Problem((*keys, "type"), text)
     own = {path[2] for path in declared(model) if path[:2] == keys}
     yield from _call_problems(keys, block, optimizers(), TO_OPTIMIZERS, own)
-    if isinstance(block, dict) and block.get("lr") is None:
+    if isinstance(block, dict) and "lr" not in block:
         yield Problem((*keys, "lr"), "is missing")
 
 
@@ -224,10 +224,7 @@ def _network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
 
 
 def _metric_problems(metrics: Any) -> Iterator[Problem]:
-    if not is_block(metrics):
-        yield Problem(("val", "metrics"), "must be a block of keys")
-        return
-    for name, block in (metrics or {}).items():
+    for name, block in (metrics or {}).items() if is_block(metrics) else ():
         keys = ("val", "metrics", name)
         if name in COLUMNS or not re.fullmatch(r"\w[\w.@-]*", name):
             yield Problem(

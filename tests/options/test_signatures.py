@@ -24,8 +24,10 @@ class Ours:
 
 
 class Inheriting(Ours):
-    """Args:
-    heads: Other heads.
+    """Does it otherwise.
+
+    Args:
+        heads: Other heads.
     """
 
 
