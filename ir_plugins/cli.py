@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text)
 
     for name, text in (
-        ("train", "train as an option file says; writes experiments/NAME and tb_logger/NAME"),
+        ("train", "train a network from an option file; writes experiments/NAME and tb_logger/NAME"),
         ("test", "restore and measure test sets; writes results/NAME"),
     ):
         sub = command(name, text)
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
             "--launcher", choices=("none", "pytorch", "slurm"), default="none", help="job launcher"
         )
         sub.add_argument(
-            "--auto_resume", action="store_true", help="go on from the newest training state, if any"
+            "--auto_resume", action="store_true", help="continue from the newest training state, if any"
         )
         sub.add_argument("--debug", action="store_true", help="log, save and validate often; show tracebacks")
         # torch.distributed.launch passes it in either spelling; the ranks come from the environment
@@ -77,14 +77,14 @@ def _parser() -> argparse.ArgumentParser:
         "--codec",
         choices=CODECS,
         default="png",
-        help="png (default): small, and BasicSR without this plugin reads it too; raw: pixels as they are, a "
-        "training crop reads only its rows and decodes nothing, for about twice the disk space",
+        help="png (default): small, and BasicSR without this plugin reads it too; raw: undecoded pixels, of "
+        "which a crop reads only its rows, for about twice the disk space",
     )
     sub.add_argument("--workers", type=int, metavar="N", help="default: one per CPU core")
 
-    _add_option_file(command("check", "validate an option file without touching the disk"))
+    _add_option_file(command("check", "check an option file; reads no data, writes nothing"))
 
-    sub = command("list", "what can be named in an option file")
+    sub = command("list", "list what an option file can name")
     sub.add_argument("kind", choices=KIND_NAMES)
     sub.add_argument("name", nargs="?", help="show the arguments and the documentation of this one")
     _add_plugins(sub)

@@ -15,7 +15,7 @@ from ir_plugins.options.registries import optimizers
 def test_check_touches_no_disk(workplace, capsys):
     Path("o.yml").write_text(yaml.safe_dump(tiny_options()))
     assert main(["check", "-opt", "o.yml"]) == 0
-    assert capsys.readouterr().out == "o.yml: ok (data and weights are not looked at)\n"
+    assert capsys.readouterr().out == "o.yml: ok (data and weights not checked)\n"
     assert [path.name for path in Path().iterdir()] == ["o.yml"]
 
 

@@ -1,4 +1,7 @@
-"""Networks, registered by hand: this list is the table of contents."""
+"""Networks, registered by hand: this list is the table of contents; and what any network declares.
+
+May import blocks, ops, options and runtime.
+"""
 
 from .ast_arch import AST
 from .restormer_arch import Restormer

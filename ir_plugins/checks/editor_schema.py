@@ -211,7 +211,7 @@ def _arguments(target: Any, given: Sequence[str] = (), extra: Json | None = None
     needed = [name for name, parameter in taken.items() if parameter.default is parameter.empty]
     parameters = inspect.signature(target).parameters.values()
     open_ended = extra is None and any(p.kind == p.VAR_KEYWORD for p in parameters)
-    # what a net tells its designs may be told otherwise, but need not be
+    # a net hands these to its designs; a file may give others, but need not
     block = _object(properties | (extra or {}), required=[] if given is FROM_THE_NET else needed)
     return block | {"additionalProperties": open_ended}
 

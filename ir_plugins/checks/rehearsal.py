@@ -104,7 +104,7 @@ def _try_scheduler(kind: Callable, arguments: Options) -> None:
 
 
 def _side(options: Options) -> int:
-    """The side of the smallest training patch, as far as it is told and makes a difference to a loss."""
+    """The side of the smallest training patch, as far as the options say and a loss notices."""
     data = value_at(options, "datasets", "train")
     stages = value_at(options, "train", "progressive", "patch_sizes") or value_at(data, "gt_sizes")
     return min([LOSS_SIDE, *(stages or [value_at(data, "gt_size") or LOSS_SIDE])])

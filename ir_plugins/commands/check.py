@@ -9,7 +9,7 @@ from ..runtime.plugins import load_plugins
 
 def run(arguments: Namespace) -> None:
     checked_options(arguments)
-    print(f"{arguments.opt}: ok (data and weights are not looked at)")
+    print(f"{arguments.opt}: ok (data and weights not checked)")
 
 
 def checked_options(arguments: Namespace) -> Options:

@@ -35,7 +35,7 @@ def profile(options: Options, size: tuple[int, int]) -> str:
     table.
     """
     if min(size) < 1:
-        raise UserError(f"--size {size[0]} {size[1]}: a picture has at least one pixel each way")
+        raise UserError(f"--size {size[0]} {size[1]}: height and width must be at least 1")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = build_network(options["network_g"]).eval().to(device)
     said = facts(type(net), options["network_g"])

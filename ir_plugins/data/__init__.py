@@ -1,4 +1,7 @@
-"""Datasets, registered by hand, and the tools that make and check what they read."""
+"""Datasets, registered by hand, and the tools that make and check what they read.
+
+May import pictures, options and runtime.
+"""
 
 from .datasets.bayer import BayerDataset
 from .datasets.bicubic import BicubicDataset

@@ -1,4 +1,7 @@
-"""Losses, registered by hand: this list is the table of contents."""
+"""Losses, registered by hand: this list is the table of contents.
+
+May import weights, options and runtime.
+"""
 
 from .edge import EdgeLoss
 from .fourier import FFTLoss

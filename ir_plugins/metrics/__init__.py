@@ -1,6 +1,6 @@
 """Metrics, registered by hand: this list is the table of contents.
 
-Which published table used which: docs/METRICS.md.
+Which published table used which: docs/METRICS.md.  May import options and runtime.
 """
 
 from .alignment import psnr_aligned, ssim_aligned

@@ -1,4 +1,7 @@
-"""Models, registered by hand: training and validation behaviour."""
+"""Models, registered by hand: how a net is trained and validated.
+
+May import inference, data, metrics, archs and the rooms below them.
+"""
 
 from .image_clean_model import ImageCleanModel
 from .restoration_model import RestorationModel

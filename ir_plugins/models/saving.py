@@ -147,7 +147,7 @@ class SavingModel(SRModel):
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             fresh = optimizer.state_dict()["param_groups"]
             if [len(group["params"]) for group in fresh] != [len(g["params"]) for g in saved["param_groups"]]:
-                raise ValueError("it is of a network with other parameters")
+                raise ValueError("it is of another network")
             optimizer.load_state_dict({"state": saved["state"], "param_groups": fresh})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that no optimizer steps meanwhile
@@ -239,7 +239,7 @@ def _check_shapes(parameters: list[Tensor], numbers: list[int], state: dict[int,
             if not isinstance(value, Tensor) or value.numel() == 1 or name in ("row_var", "col_var"):
                 continue
             if value.shape != parameter.shape:
-                raise ValueError(f"its {name} is {list(value.shape)}, of a network with other parameters")
+                raise ValueError(f"its {name} is {list(value.shape)}, of another network")
 
 
 def _on_cpu(net: nn.Module) -> dict[str, Tensor]:

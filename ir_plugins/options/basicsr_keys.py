@@ -1,4 +1,4 @@
-"""What may stand behind the option keys of BasicSR itself: checked before a run, and told to editors.
+"""What may stand behind the option keys of BasicSR itself: checked before a run, shown by editors.
 
 Unlike those that our models declare, most of them must not be left empty: BasicSR would compute with None.
 """
@@ -14,16 +14,16 @@ from .signatures import Keys
 _Filled = partial(Key, empty=False)
 
 KEYS: dict[Keys, Key] = {
-    ("name",): _Filled(str, "the run's name: of its folder in experiments, results and tb_logger"),
+    ("name",): _Filled(str, "name of the run and of its folders in experiments, results and tb_logger"),
     ("model_type",): _Filled(str, "what trains and validates the networks: `basicsr list models`"),
     ("scale",): _Filled(int, "how many times GT is larger than LQ; default 1", least=1),
     ("num_gpu",): _Filled(
         int | Literal["auto"], "GPUs of this process; 0: the CPU, auto: one if there is one", least=0
     ),
     ("manual_seed",): _Filled(int, "where random numbers begin; default: anywhere", least=0),
-    ("find_unused_parameters",): Key(bool, "for networks whose forward passes leave parameters out"),
+    ("find_unused_parameters",): Key(bool, "true for networks that leave parameters out in a forward pass"),
     ("path", "resume_state"): Key(
-        str, "a training state to go on from: experiments/NAME/training_states/N.state"
+        str, "training state to continue from: experiments/NAME/training_states/N.state"
     ),
     ("path", "ignore_resume_networks"): Key(
         str | Sequence[str], "networks that keep their pretrain_ weights"
@@ -38,9 +38,9 @@ KEYS: dict[Keys, Key] = {
     ("val", "val_freq"): _Filled(int, "validate every so many steps; default save_checkpoint_freq", least=1),
     ("val", "save_img"): _Filled(bool, "save the restored pictures"),
     ("val", "pbar"): Key(bool, "show a progress bar"),
-    ("val", "suffix"): Key(str, "at the end of the names of saved pictures; default: the run's name"),
+    ("val", "suffix"): Key(str, "suffix of saved pictures' names; default: the run's name"),
     ("val", "metrics"): Key(
-        dict, "what is measured: by any name a block with a type of `basicsr list metrics`"
+        dict, "metrics: a name of yours, and a block with a type from `basicsr list metrics`"
     ),
     ("logger", "print_freq"): _Filled(int, "log every so many steps", least=1),
     ("logger", "save_checkpoint_freq"): _Filled(int, "save every so many steps", least=1),
@@ -48,11 +48,11 @@ KEYS: dict[Keys, Key] = {
     ("logger", "wandb", "project"): Key(
         str, "mirror tensorboard to that project of Weights & Biases; ~: do not"
     ),
-    ("logger", "wandb", "resume_id"): Key(str, "the run of Weights & Biases to go on with"),
+    ("logger", "wandb", "resume_id"): Key(str, "Weights & Biases run to continue"),
     ("dist_params", "backend"): Key(
         Literal["nccl", "gloo", "mpi", "ucc"], "read by BasicSR; here it follows from the device"
     ),
-    ("dist_params", "port"): Key(int, "of rank 0's machine, for slurm", least=1, below=65536),
+    ("dist_params", "port"): Key(int, "port of rank 0's machine, for slurm", least=1, below=65536),
 }
 
 # of `path:`, each followed by a network's name
@@ -86,11 +86,11 @@ PICTURES: dict[str, Key] = {
     "dataroot_lq": Key(str, "folder or .lmdb of the pictures to restore"),
     "dataroot_lqL": Key(str, "folder or .lmdb of the left views"),
     "dataroot_lqR": Key(str, "folder or .lmdb of the right views"),
-    "filename_tmpl": _Filled(str, "name of an LQ picture, {} standing for that of GT without its ending"),
+    "filename_tmpl": _Filled(str, "name of an LQ picture, {} stands for GT's name without extension"),
     "meta_info_file": Key(str, "file that lists the pictures to use, one a line"),
     "gt_size": _Filled(int, "side of a GT patch in pixels, a multiple of scale", least=1, below=20000),
     "use_hflip": Key(bool, "mirror at random"),
-    "use_rot": Key(bool, "turn by quarters at random"),
+    "use_rot": Key(bool, "rotate by random multiples of 90 degrees"),
     "geometric_augs": Key(bool, "turn and mirror at random"),
     "color": Key(Literal["y", "rgb"], "y: luma alone"),
     "mean": Key(Sequence[float], "subtracted from the channels; std is needed too"),
@@ -102,9 +102,9 @@ ARGUMENTS: dict[str, Key] = {
     "lr": _Filled(float, "learning rate", least=0, below=1e9),
     "weight_decay": _Filled(float, "how much weights shrink a step, times lr", least=0),
     "milestones": _Filled(Sequence[int], "steps at which the rate falls to gamma times itself", least=1),
-    "gamma": _Filled(float, "what the rate is multiplied with at each milestone", least=0),
+    "gamma": _Filled(float, "factor on the learning rate at each milestone", least=0),
     "periods": _Filled(Sequence[int], "steps of each cycle; together at least total_iter", least=1),
-    "restarts": _Filled(Sequence[int], "steps at which the rate begins anew", least=0),
+    "restarts": _Filled(Sequence[int], "steps at which the schedule restarts", least=0),
     "restart_weights": _Filled(Sequence[float], "share of lr that each restart begins with", least=0),
     "eta_min": _Filled(float, "rate at the end of each cycle", least=0),
     "loss_weight": _Filled(float, "factor of this loss"),
@@ -112,7 +112,7 @@ ARGUMENTS: dict[str, Key] = {
     "crop_border": _Filled(int, "pixels at each edge that are not measured", least=0),
     "test_y_channel": _Filled(bool, "measure luma alone"),
 }
-BETTER = Key(Literal["higher", "lower"], "which value is the best; default: as the metric says, else higher")
+BETTER = Key(Literal["higher", "lower"], "which direction is better; default: the metric's own, else higher")
 
 
 def with_whole_numbers(options: Options) -> Options:

@@ -119,25 +119,25 @@ def _is_package(file: Path) -> bool:
     return file.name == "__init__.py"
 
 
-def _module_name(told: str, name: str) -> str:
+def _module_name(shown_as: str, name: str) -> str:
     """The name under which to import a plugin.  Raises UserError where there is none."""
     if not _is_path(name):
         if importlib.util.find_spec(name.partition(".")[0]) is None:
             here = next((f"./{p}" for p in (f"{name}.py", name) if Path(p).exists()), None)
             hint = f"; {here} is here: name that" if here else "; a file is named by its path: ./my_design.py"
-            raise UserError(f"{told}: there is no such module{hint}")
+            raise UserError(f"{shown_as}: there is no such module{hint}")
         return name
     file = Path(name) if name.endswith(".py") else Path(name, "__init__.py")
     if not file.is_file():
-        raise UserError(f"{told}: no such file; paths are relative to {Path.cwd()}")
+        raise UserError(f"{shown_as}: no such file; paths are relative to {Path.cwd()}")
     module = Path(name).stem
     if not module.isidentifier():
-        raise UserError(f"{told}: '{module}' cannot be the name of a module; use letters, digits and _")
+        raise UserError(f"{shown_as}: '{module}' cannot be the name of a module; use letters, digits and _")
     loaded = sys.modules.get(module)
     found = loaded.__spec__ if loaded else importlib.util.find_spec(module)
     if found is None or not found.origin or Path(found.origin).resolve() != file:
         where = found.origin if found and found.origin else "another plugin"
-        raise UserError(f"{told}: a module named '{module}' exists already ({where}); rename yours")
+        raise UserError(f"{shown_as}: a module named '{module}' exists already ({where}); rename yours")
     return module
 
 
@@ -145,12 +145,12 @@ class _Blaming:
     """Turns whatever a plugin raises while it is imported into one line that names the plugin.
 
     Args:
-        told: How the plugin was named.
+        shown_as: How the plugin was named.
         module: The module that is imported.
     """
 
-    def __init__(self, told: str, module: str):
-        self.told, self.module = told, module
+    def __init__(self, shown_as: str, module: str):
+        self.shown_as, self.module = shown_as, module
 
     def __enter__(self) -> None:
         self.modules = set(sys.modules)
@@ -165,7 +165,7 @@ class _Blaming:
         self._forget()
         if isinstance(error, SyntaxError) and error.filename:
             place = f"{_shown(Path(error.filename))}:{error.lineno}"
-        raise UserError(f"{self.told}: {f'{place}: ' if place else ''}{text}") from error
+        raise UserError(f"{self.shown_as}: {f'{place}: ' if place else ''}{text}") from error
 
     def _forget(self) -> None:
         """Drop what the plugin has left behind, so that it can be mended and tried again."""

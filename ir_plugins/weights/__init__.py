@@ -1,4 +1,4 @@
-"""Weight files: read, written, recognised, and made networks of again.
+"""Weight files: how they are read, written, recognised and turned into networks.
 
 May import runtime.
 """

@@ -114,7 +114,7 @@ def check_fits(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) 
     """
     wanted = net.state_dict()
     faults = [f"{name} is missing" for name in wanted if name not in weights]
-    faults += [f"{name} is left over" for name in weights if name not in wanted]
+    faults += [f"{name} has no place in the network" for name in weights if name not in wanted]
     faults += [
         f"{name} is {list(weights[name].shape)} there and {list(wanted[name].shape)} here"
         for name in wanted
@@ -144,10 +144,10 @@ def _advice(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> 
     return "make network_g what it was trained with (the run's folder holds its option file)"
 
 
-def _network_in(told: Any) -> dict[str, Any] | None:
+def _network_in(stored: Any) -> dict[str, Any] | None:
     """What a file says under "network", where it has the form that this package writes."""
-    block = told.get("network_g") if isinstance(told, Mapping) else None
-    return dict(told) if isinstance(block, Mapping) and isinstance(block.get("type"), str) else None
+    block = stored.get("network_g") if isinstance(stored, Mapping) else None
+    return dict(stored) if isinstance(block, Mapping) and isinstance(block.get("type"), str) else None
 
 
 def _read(path: str | Path) -> tuple[Any, Any]:
@@ -162,10 +162,10 @@ def _read(path: str | Path) -> tuple[Any, Any]:
     try:
         if Path(path).suffix == ".safetensors":
             with safetensors.safe_open(path, "pt") as file:
-                told = (file.metadata() or {}).get(NETWORK, "null")
+                stored = (file.metadata() or {}).get(NETWORK, "null")
             with suppress(ValueError):  # another program's word for something else
-                told = json.loads(told)
-            return safetensors.torch.load_file(path), told
+                stored = json.loads(stored)
+            return safetensors.torch.load_file(path), stored
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles that it then refuses
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -279,7 +279,10 @@ def test_a_network_that_is_not_built(workplace):
             {"weight": torch.zeros(1)},
             r"a.pth: weights named weight, ... are of no network .*\(Restormer, AST\)",
         ),
-        (net.state_dict() | {"prompt": torch.zeros(1)}, "a.pth: does not fit Restormer: prompt is left over"),
+        (
+            net.state_dict() | {"prompt": torch.zeros(1)},
+            "a.pth: does not fit Restormer: prompt has no place in the network",
+        ),
         (
             net.state_dict() | {"patch_embed.proj.weight": torch.zeros(6, 1, 3, 3)},
             "a.pth: inp_channels=1 and out_channels=3 must be equal",

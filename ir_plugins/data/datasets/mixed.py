@@ -104,7 +104,7 @@ def _type_problems(sets: Any) -> Iterator[tuple[str, str]]:
     known = [key for key, item in DATASET_REGISTRY if hasattr(item, "pairings_of")]
     for name, block in sets.items():
         if "gt_size" in block:
-            yield f"sets:{name}:gt_size", "stands in the block around the sets, for a batch has one size"
+            yield f"sets:{name}:gt_size", "belongs in the block around `sets`, because a batch has one size"
         if "type" in block and block["type"] not in known:
             yield f"sets:{name}:type", unknown(("type",), block["type"], known).text
 

@@ -43,7 +43,7 @@ class GaussianNoiseDataset(NoiseDataset):
         "sigma": Key(
             float | Sequence[float], "noise level from 0 to 255, or least and greatest", least=0, below=256
         ),
-        "seed": Key(int, "of a test picture's noise; default: the picture's name", least=0),
+        "seed": Key(int, "seed of a test picture's noise; default: the picture's name", least=0),
         "rounded": Key(bool, "clip and round LQ to 8 bits, as a saved picture is; default false"),
     }
 
