@@ -112,7 +112,10 @@ def defaults(kind: Any) -> dict[str, Any]:
 def _resolved(said: Said, arguments: Arguments) -> Any:
     if isinstance(said, str):
         return arguments.get(said)
-    return said(arguments) if callable(said) else said
+    try:
+        return said(arguments) if callable(said) else said
+    except (TypeError, ValueError, ArithmeticError, LookupError):  # arguments that the class itself refuses
+        return None
 
 
 def _basicsr_name(kind: Any) -> str:

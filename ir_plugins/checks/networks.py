@@ -42,37 +42,37 @@ class Given(NamedTuple):
     text: str = ""
 
 
-def building_problem(keys: Keys, network: Options) -> tuple[nn.Module | None, Problem | None]:
-    """The network of a block, and why it cannot be built: one of both is None.
+def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
+    """Why a network cannot be built, or does not fit the rest of the option file.
 
     Args:
-        keys: Where the block stands; the problem names the key in it that is to blame, if the error does.
-        network: The block, whose arguments are of the right kinds.
-    """
-    try:
-        return build_anywhere(network, random=False), None
-    except Exception as error:  # whatever a foreign class makes of its arguments
-        meant = isinstance(error, ValueError | AssertionError)
-        text = f"{'' if meant else 'cannot be built: '}{reason(error)}"
-        blamed = re.match(r"(\w+)(?:=|:|,)", text)
-        return None, Problem((*keys, blamed[1]) if blamed and blamed[1] in network else keys, text)
-
-
-def fitting_problems(keys: Keys, net: nn.Module, options: Options) -> Iterator[Problem]:
-    """Where a network's scale, channels or output do not fit the rest of the option file.
-
-    Args:
-        keys: Where its block stands.
-        net: The network that the block builds.
+        keys: Where its block stands; only network_g restores pictures.  Its arguments are of the right kinds.
         options: The whole file.
     """
-    network, kind = options[keys[0]], registered(ARCH_REGISTRY, options[keys[0]]["type"])
-    said, scale = facts(kind, network), _scale(options)
-    found = list(channel_problems(keys, said, options))
-    if scale is not None:
-        found += scale_problems(keys, network, said, scale)
-        found = found or _trial_problems(keys, net, kind, said, options, scale)
+    network, scale = options[keys[0]], _scale(options)
+    kind, found = registered(ARCH_REGISTRY, network["type"]), []
+    said = facts(kind, network)
+    if keys == ("network_g",):
+        found = list(channel_problems(keys, said, options))
+        found += scale_problems(keys, network, said, scale) if scale is not None else []
     yield from found
+    try:
+        net = build_anywhere(network, random=False)
+    except Exception as error:  # whatever a foreign class makes of its arguments
+        problem = _building_problem(keys, network, error)
+        if problem.keys not in [other.keys for other in found]:
+            yield problem
+        return
+    if keys == ("network_g",) and scale is not None and not found:
+        yield from _trial_problems(keys, net, kind, said, options, scale)
+
+
+def _building_problem(keys: Keys, network: Options, error: Exception) -> Problem:
+    """Why a network cannot be built, at the key that is to blame, if the error begins with one."""
+    meant = isinstance(error, ValueError | AssertionError)
+    text = f"{'' if meant else 'cannot be built: '}{reason(error)}"
+    blamed = re.match(r"(\w+)(?:=|:|,)", text)
+    return Problem((*keys, blamed[1]) if blamed and blamed[1] in network else keys, text)
 
 
 def scale_problems(keys: Keys, network: Options, said: Facts, scale: int) -> Iterator[Problem]:

@@ -32,7 +32,7 @@ from ..options.reading import Options
 from ..options.registries import SCHEDULERS, entries, optimizers, registered
 from ..options.signatures import Keys, argument_kind, arguments, fits, keys_read
 from . import rehearsal
-from .networks import building_problem, fitting_problems
+from .networks import network_problems
 
 BLOCKS = ("path", "train", "val", "logger", "dist_params")
 FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
@@ -213,14 +213,7 @@ def _scheduler_problems(keys: Keys, block: Any, model: Any, total_iter: Any) -> 
 
 def _network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
     found = list(_call_problems(keys, options[keys[0]], entries(ARCH_REGISTRY)))
-    yield from found
-    if found:
-        return
-    net, problem = building_problem(keys, options[keys[0]])
-    if problem is not None:
-        yield problem
-    elif net is not None and keys == ("network_g",):
-        yield from fitting_problems(keys, net, options)
+    yield from found or network_problems(keys, options)
 
 
 def _metric_problems(metrics: Any) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ NEEDED = {
     "dataroot_lqR",
 }  # by a class that looks them up
 KEYS = LOADER | PICTURES
+JUDGED_APART = ("name", "io_backend")  # with the names of all folders, and as a block
 # the dataset names the databases itself
 BACKENDS = {"disk": (), "lmdb": ("db_paths", "client_keys", "readonly", "lock", "readahead")}
 
@@ -30,7 +31,7 @@ def dataset_problems(
     """Everything that is wrong with a dataset's block; each key is judged in one place.
 
     A dataset class may declare keys in `option_keys`, and have a method `option_problems(block)` that yields
-    a key and a text for every value that it cannot work with.  It then judges the keys that it declares.
+    a key and a text for every value that it cannot work with; it gets the values that are of the right kind.
 
     Args:
         keys: Where the block stands: ("datasets", phase).
@@ -56,13 +57,16 @@ def dataset_problems(
     missing = _missing(kind, dataset, training=phase == "train")
     yield from (Problem((*keys, key), "is missing") for key in missing)
     given = {key: value for key, value in dataset.items() if key in known and key not in missing}
-    yield from (Problem((*keys, key), text) for key, text in _value_problems(kind, given))
-    unsound = [*backend_problems((*keys, "io_backend"), given.get("io_backend"))]
-    yield from unsound
+    unsound = dict(_value_problems(kind, given))
+    yield from (Problem((*keys, key), text) for key, text in unsound.items())
+    backend = list(backend_problems((*keys, "io_backend"), given.get("io_backend")))
+    yield from backend
     if hasattr(kind, "option_problems"):
-        sound: dict[str, Any] = {"io_backend": {"type": "disk"}} if unsound else {}
-        for key, text in kind.option_problems(given | sound | {"phase": phase, "scale": scale}):
-            if key not in missing:
+        # what is wrong already is as good as not there
+        sound = {key: value for key, value in given.items() if key not in unsound}
+        sound |= {"io_backend": {"type": "disk"}} if backend else {}
+        for key, text in kind.option_problems(sound | {"phase": phase, "scale": scale}):
+            if key not in missing and key not in unsound:
                 yield Problem((*keys, *key.split(":")), text)
 
 
@@ -77,11 +81,10 @@ def _missing(kind: Any, dataset: Options, *, training: bool) -> list[str]:
 
 def _value_problems(kind: Any, given: Options) -> Iterator[tuple[str, str]]:
     """Values of a kind that their key does not take, and keys that need each other."""
-    judged = {"name", "io_backend"} | (declared(kind).keys() if hasattr(kind, "option_problems") else set())
     faults = {
         key: fault
         for key, declared_key in (KEYS | declared(kind)).items()
-        if key in given and key not in judged and (fault := declared_key.fault(given[key]))
+        if key in given and key not in JUDGED_APART and (fault := declared_key.fault(given[key]))
     }
     yield from faults.items()
     if (given.get("mean") is None) != (given.get("std") is None) and not faults.keys() & {"mean", "std"}:

@@ -132,7 +132,7 @@ class PictureDataset(Dataset):
             if key in opt and (fault := kind.fault(opt[key])):
                 yield key, fault
         template = opt.get("filename_tmpl", "{}")
-        if isinstance(template, str) and template.count("{}") != 1:
+        if not isinstance(template, str) or template.count("{}") != 1:
             yield "filename_tmpl", f"is {template!r}; expected LQ's name with {{}} for GT's, such as '{{}}x4'"
         if cls.needs_scale_1 and opt.get("scale", 1) not in (None, 1):
             text = f"is {cls.__name__}, which knows scale 1 only, but scale is {opt['scale']}"
