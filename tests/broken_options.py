@@ -4,7 +4,7 @@ import copy
 
 import yaml
 
-RESTORMER = "{type: Restormer, attention: [~, ~, ~, %s, ~, ~, ~, ~]}"
+STAGES = "{type: SemanIR, depths: [1, 1], num_heads: [6, 6], attention: [~, %s]}"
 
 # KEY:KEY=VALUE to change in the option file (-KEY: leave out) and the problem, which begins with its key path
 CHANGES = {
@@ -150,11 +150,11 @@ CHANGES = {
     # designs, and the stage they are for
     "network_g:attention=asa": "network_g:attention: attention: 'asa' is unknown (did you mean assa?)",
     "network_g:attention=[assa, assa]": "network_g:attention: attention: 2 designs for 1 stages; give one",
-    f"network_g={RESTORMER % '{type: assa, window: 8}'}": (
-        "network_g:attention: attention, stage 4: assa takes no 'window' (did you mean window_size?)"
+    f"network_g={STAGES % '{type: assa, window: 8}'}": (
+        "network_g:attention: attention, stage 2: assa takes no 'window' (did you mean window_size?)"
     ),
-    f"network_g={RESTORMER % '{type: assa, window_size: 0}'}": (
-        "network_g:attention: attention, stage 4: assa: window_size=0 must be at least 1 pixel"
+    f"network_g={STAGES % '{type: assa, window_size: 0}'}": (
+        "network_g:attention: attention, stage 2: assa: window_size=0 must be at least 1 pixel"
     ),
     # networks that fit nowhere
     "network_g:embed_dim=1000000": "network_g: holds more than 20,000,000,000 numbers; make the network",
@@ -163,7 +163,9 @@ CHANGES = {
     "network_g:attention={type: assa, window_size: 100000}": (
         "network_g:attention: attention: assa: window_size=100000: every block holds a number per pair of"
     ),
-    "network_g={type: SwinIR, upscale: 2, depths: [1, 1], num_heads: [1]}": "network_g: cannot be built:",
+    "network_g={type: SwinIR, upscale: 2, upsampler: pixelshuffle, depths: [1, 1], num_heads: [1]}": (
+        "network_g: cannot be built:"
+    ),
     # what is missing
     "-network_g": "network_g: is missing",
     "-model_type": "model_type: is missing",
@@ -238,7 +240,7 @@ CHANGES = {
     "train:optim_g={lr: 1, type: LBFGS}": "train:optim_g: cannot work",
     "train:pixel_opt:reduction=foo": "train:pixel_opt:reduction: is 'foo'; expected one of mean, sum",
     "model_type=SRModel": "train:optim_g:type: is AdamW, but SRModel knows Adam only; model_type",
-    "network_g:embed_dim=-6": "network_g:embed_dim: embed_dim=-6 and num_feat=5 must be at least 1",
+    "network_g:embed_dim=-6": "network_g:embed_dim: embed_dim=-6 must be at least 1",
     "logger:wandb={project: x}": "logger:wandb: needs the package wandb: pip install wandb, or set",
     "path={experiments_root: data}": "path:experiments_root: unknown key; known are",
 }
@@ -271,12 +273,12 @@ BEYOND_EDITORS = {
     "train:progressive={patch_sizes: [8, 8, 8, 8], batch_sizes: [2, 2, 2, 2], iters: [2, 2, 9, 1]}",
     "train:progressive={patch_sizes: [8, 8], batch_sizes: [2, 2], iters: [4, 1]}",
     "network_g:attention=[assa, assa]",
-    f"network_g={RESTORMER % '{type: assa, window_size: 0}'}",
+    f"network_g={STAGES % '{type: assa, window_size: 0}'}",
     "network_g:embed_dim=1000000",
     "network_g:embed_dim=99999999999999999999",
     "network_g:window_size=10000",
     "network_g:attention={type: assa, window_size: 100000}",
-    "network_g={type: SwinIR, upscale: 2, depths: [1, 1], num_heads: [1]}",
+    "network_g={type: SwinIR, upscale: 2, upsampler: pixelshuffle, depths: [1, 1], num_heads: [1]}",
     "-train",
     "-datasets:train",
     "-datasets:train:gt_size",

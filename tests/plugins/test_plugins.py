@@ -155,7 +155,7 @@ BROKEN = {
     ): r"arch 'EDSR' is taken by basicsr\.archs\.edsr_arch\.EDSR; take another name",
     EXAMPLE.replace(
         '"row"', '"assa"'
-    ): r"broken\.py:\d+: ValueError: attention 'assa' is taken by ir_plugins",
+    ): r"broken\.py:\d+: ValueError: attention 'assa': the name is taken by ir_plugins",
     "from . import sibling": r"broken\.py:1: ImportError: attempted relative import",
 }
 
