@@ -50,11 +50,9 @@ def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
         options: The whole file.
     """
     network, scale = options[keys[0]], _scale(options)
-    kind, found = registered(ARCH_REGISTRY, network["type"]), []
+    kind, restores = registered(ARCH_REGISTRY, network["type"]), keys == ("network_g",)
     said = facts(kind, network)
-    if keys == ("network_g",):
-        found = list(channel_problems(keys, said, options))
-        found += scale_problems(keys, network, said, scale) if scale is not None else []
+    found = list(channel_problems(keys, said, options)) if restores else []
     yield from found
     try:
         net = build_anywhere(network, random=False)
@@ -63,8 +61,11 @@ def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
         if problem.keys not in [other.keys for other in found]:
             yield problem
         return
-    if keys == ("network_g",) and scale is not None and not found:
-        yield from _trial_problems(keys, net, kind, said, options, scale)
+    if restores and scale is not None:
+        wrong = list(scale_problems(keys, network, said, scale))
+        yield from wrong
+        if not found and not wrong:
+            yield from _trial_problems(keys, net, kind, said, options, scale)
 
 
 def _building_problem(keys: Keys, network: Options, error: Exception) -> Problem:

@@ -31,8 +31,14 @@ def run(arguments: Namespace) -> None:
 
 
 def profile(options: Options, size: tuple[int, int]) -> str:
-    """Parameters, MACs, latency and peak memory of network_g's forward on one H x W picture, as a small
-    table.
+    """What network_g's forward on one picture costs, as a small table.
+
+    Args:
+        options: The whole option file.
+        size: Height and width of the picture, in pixels.
+
+    Raises:
+        UserError: Where the network cannot take a picture of that size.
     """
     if min(size) < 1:
         raise UserError(f"--size {size[0]} {size[1]}: height and width must be at least 1")

@@ -1,4 +1,4 @@
-"""What may stand behind the option keys of BasicSR itself: checked before a run, shown by editors.
+"""What the option keys of BasicSR itself take: checked before a run, and shown by editors.
 
 Unlike those that our models declare, most of them must not be left empty: BasicSR would compute with None.
 """
@@ -14,14 +14,14 @@ from .signatures import Keys
 _Filled = partial(Key, empty=False)
 
 KEYS: dict[Keys, Key] = {
-    ("name",): _Filled(str, "name of the run and of its folders in experiments, results and tb_logger"),
+    ("name",): _Filled(str, "name of the run, and of its folders in experiments, results and tb_logger"),
     ("model_type",): _Filled(str, "what trains and validates the networks: `basicsr list models`"),
     ("scale",): _Filled(int, "how many times GT is larger than LQ; default 1", least=1),
     ("num_gpu",): _Filled(
         int | Literal["auto"], "GPUs of this process; 0: the CPU, auto: one if there is one", least=0
     ),
-    ("manual_seed",): _Filled(int, "where random numbers begin; default: anywhere", least=0),
-    ("find_unused_parameters",): Key(bool, "true for networks that leave parameters out in a forward pass"),
+    ("manual_seed",): _Filled(int, "seed of the random numbers; default: a random one", least=0),
+    ("find_unused_parameters",): Key(bool, "for networks whose forward does not use all parameters"),
     ("path", "resume_state"): Key(
         str, "training state to continue from: experiments/NAME/training_states/N.state"
     ),
@@ -33,49 +33,49 @@ KEYS: dict[Keys, Key] = {
         int, "steps in which the learning rate rises from 0; -1: none", least=-1
     ),
     ("train", "ema_decay"): _Filled(
-        float, "how much of the average of the weights a step keeps; 0: no average", least=0, below=1
+        float, "share of the averaged weights that each step keeps; 0: no average", least=0, below=1
     ),
     ("val", "val_freq"): _Filled(int, "validate every so many steps; default save_checkpoint_freq", least=1),
     ("val", "save_img"): _Filled(bool, "save the restored pictures"),
     ("val", "pbar"): Key(bool, "show a progress bar"),
-    ("val", "suffix"): Key(str, "suffix of saved pictures' names; default: the run's name"),
+    ("val", "suffix"): Key(str, "end of the names of saved pictures; default: the run's name"),
     ("val", "metrics"): Key(
-        dict, "metrics: a name of yours, and a block with a type from `basicsr list metrics`"
+        dict, "what to measure: under any name a block with a type of `basicsr list metrics`"
     ),
     ("logger", "print_freq"): _Filled(int, "log every so many steps", least=1),
     ("logger", "save_checkpoint_freq"): _Filled(int, "save every so many steps", least=1),
     ("logger", "use_tb_logger"): _Filled(bool, "write tb_logger/NAME for tensorboard"),
     ("logger", "wandb", "project"): Key(
-        str, "mirror tensorboard to that project of Weights & Biases; ~: do not"
+        str, "project of Weights & Biases that tensorboard is copied to; ~: none"
     ),
-    ("logger", "wandb", "resume_id"): Key(str, "Weights & Biases run to continue"),
+    ("logger", "wandb", "resume_id"): Key(str, "run of Weights & Biases to continue"),
     ("dist_params", "backend"): Key(
-        Literal["nccl", "gloo", "mpi", "ucc"], "read by BasicSR; here it follows from the device"
+        Literal["nccl", "gloo", "mpi", "ucc"], "without effect: the device decides"
     ),
     ("dist_params", "port"): Key(int, "port of rank 0's machine, for slurm", least=1, below=65536),
 }
 
 # of `path:`, each followed by a network's name
 NETWORK_PATHS: dict[str, Key] = {
-    "pretrain_": Key(str, "weights to begin with, .pth or .safetensors"),
-    "param_key_": Key(str, "which of the weights in that file: params or params_ema"),
+    "pretrain_": Key(str, "weights to start from, .pth or .safetensors"),
+    "param_key_": Key(str, "which weights in that file: params or params_ema"),
     "strict_load_": Key(bool, "whether they must fit the network exactly; default true"),
 }
 
 # of every block of `datasets:`
 LOADER: dict[str, Key] = {
     "type": _Filled(str, "the class that reads the pictures: `basicsr list datasets`"),
-    "name": _Filled(str, "what logs and folders call it"),
-    "mode": Key(str, "read by no dataset"),
+    "name": _Filled(str, "name in logs and folders"),
+    "mode": Key(str, "without effect"),
     "io_backend": Key(dict, "how pictures are stored: {type: disk} or {type: lmdb}"),
     "batch_size_per_gpu": _Filled(int, "pictures in a batch", least=1),
     "num_worker_per_gpu": _Filled(
-        int, "processes that read pictures; 0: the training itself", least=0, below=1000
+        int, "processes that read pictures; 0: the training process does", least=0, below=1000
     ),
     "use_shuffle": Key(bool, "draw pictures in random order"),
-    "dataset_enlarge_ratio": _Filled(float, "how many times each picture comes in an epoch", above=0),
+    "dataset_enlarge_ratio": _Filled(float, "how many times each picture occurs in an epoch", above=0),
     "prefetch_mode": Key(Literal["cpu", "cuda"], "copy the next batch to the GPU early: cuda; ~: do not"),
-    "num_prefetch_queue": Key(int, "read by BasicSR for prefetch_mode cpu", least=1),
+    "num_prefetch_queue": Key(int, "batches that prefetch_mode cpu keeps ready", least=1),
     "pin_memory": Key(bool, "memory from which copies to the GPU are fast"),
     "persistent_workers": Key(bool, "keep worker processes between epochs"),
 }
@@ -86,33 +86,33 @@ PICTURES: dict[str, Key] = {
     "dataroot_lq": Key(str, "folder or .lmdb of the pictures to restore"),
     "dataroot_lqL": Key(str, "folder or .lmdb of the left views"),
     "dataroot_lqR": Key(str, "folder or .lmdb of the right views"),
-    "filename_tmpl": _Filled(str, "name of an LQ picture, {} stands for GT's name without extension"),
+    "filename_tmpl": _Filled(str, "name of an LQ picture, with {} for the name of GT without its ending"),
     "meta_info_file": Key(str, "file that lists the pictures to use, one a line"),
     "gt_size": _Filled(int, "side of a GT patch in pixels, a multiple of scale", least=1, below=20000),
     "use_hflip": Key(bool, "mirror at random"),
-    "use_rot": Key(bool, "rotate by random multiples of 90 degrees"),
+    "use_rot": Key(bool, "turn by quarters at random"),
     "geometric_augs": Key(bool, "turn and mirror at random"),
-    "color": Key(Literal["y", "rgb"], "y: luma alone"),
+    "color": Key(Literal["y", "rgb"], "y: luma only"),
     "mean": Key(Sequence[float], "subtracted from the channels; std is needed too"),
     "std": Key(Sequence[float], "the channels are divided by it; mean is needed too", above=0),
 }
 
-# of losses, metrics, schedulers and optimizers of BasicSR and torch, which do not say what they take
+# arguments of losses, metrics, schedulers and optimizers of BasicSR and torch, which are not annotated
 ARGUMENTS: dict[str, Key] = {
     "lr": _Filled(float, "learning rate", least=0, below=1e9),
-    "weight_decay": _Filled(float, "how much weights shrink a step, times lr", least=0),
+    "weight_decay": _Filled(float, "how much weights shrink in each step, times lr", least=0),
     "milestones": _Filled(Sequence[int], "steps at which the rate falls to gamma times itself", least=1),
-    "gamma": _Filled(float, "factor on the learning rate at each milestone", least=0),
+    "gamma": _Filled(float, "factor of the rate at each milestone", least=0),
     "periods": _Filled(Sequence[int], "steps of each cycle; together at least total_iter", least=1),
-    "restarts": _Filled(Sequence[int], "steps at which the schedule restarts", least=0),
-    "restart_weights": _Filled(Sequence[float], "share of lr that each restart begins with", least=0),
+    "restarts": _Filled(Sequence[int], "steps at which the rate starts again", least=0),
+    "restart_weights": _Filled(Sequence[float], "share of lr that each restart starts with", least=0),
     "eta_min": _Filled(float, "rate at the end of each cycle", least=0),
     "loss_weight": _Filled(float, "factor of this loss"),
     "reduction": _Filled(Literal["mean", "sum"], "how the loss of all pixels becomes one number"),
     "crop_border": _Filled(int, "pixels at each edge that are not measured", least=0),
-    "test_y_channel": _Filled(bool, "measure luma alone"),
+    "test_y_channel": _Filled(bool, "measure luma only"),
 }
-BETTER = Key(Literal["higher", "lower"], "which direction is better; default: the metric's own, else higher")
+BETTER = Key(Literal["higher", "lower"], "which values are better; default: as the metric says, else higher")
 
 
 def with_whole_numbers(options: Options) -> Options:

@@ -1,4 +1,7 @@
-"""Which network weights belong to, and how it was built: read off their names and shapes."""
+"""Which network weights belong to, and its arguments, found in their names and shapes.
+
+Files saved in training name their network themselves; this is for published ones.
+"""
 
 import math
 import re
@@ -22,12 +25,12 @@ MARKS = {
 
 
 def architecture(weights: Mapping[str, Tensor]) -> str | None:
-    """The name of the network that `weights` are of, None if it is none of ours."""
+    """The name of the network that weights belong to, None if it is none of ours."""
     return next((name for name, marks in MARKS.items() if marks <= weights.keys()), None)
 
 
 def recognise(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The `network_g` block that builds the network of `weights`: {"type": "Restormer", "dim": 48, ...}.
+    """The `network_g` block of published weights: {"type": "Restormer", "dim": 48, ...}.
 
     It holds every argument that changes a shape, where attention and feed-forward are those of the paper;
     the others keep their defaults.  Raises UserError.
