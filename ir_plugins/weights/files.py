@@ -141,7 +141,7 @@ def _advice(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> 
         return f"these are weights of {name}; write that into network_g"
     if changed := [f"{key} {value}" for key, value in there.items() if value != here[key]]:
         return f"these are weights of {name} with {', '.join(changed)}; write that into network_g"
-    return "make network_g what it was trained with (the run's folder holds its option file)"
+    return "take network_g from the option file in the run's folder"
 
 
 def _network_in(stored: Any) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ def recognise(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     if name is None:
         first = "".join(f" {key}," for key in list(weights)[:2])
         raise UserError(
-            f"weights named{first} ... are no network that we recognise ({', '.join(RULES)}); "
+            f"weights named{first} ... fit no network that we recognise ({', '.join(RULES)}); "
             "give the network_g block they were trained with"
         )
     if name not in RULES:

@@ -277,7 +277,7 @@ def test_a_network_that_is_not_built(workplace):
         ),
         (
             {"weight": torch.zeros(1)},
-            r"a.pth: weights named weight, ... are of no network .*\(Restormer, AST\)",
+            r"a.pth: weights named weight, ... fit no network .*\(Restormer, AST\)",
         ),
         (
             net.state_dict() | {"prompt": torch.zeros(1)},
@@ -296,7 +296,8 @@ def test_a_network_that_is_not_built(workplace):
 def test_what_does_not_fit_is_named():
     weights = {"weight": torch.zeros(2, 5), "extra": torch.zeros(1)}
     with pytest.raises(
-        UserError, match=r"w.pth: does not fit Linear: bias is missing, extra is left over and 1 more"
+        UserError,
+        match=r"w.pth: does not fit Linear: bias is missing, extra has no place in the network and 1 more",
     ):
         check_fits("w.pth", weights, nn.Linear(3, 2))
 
@@ -314,7 +315,7 @@ def test_what_does_not_fit_is_named():
             RESTORMER | {"LayerNorm_type": "BiasFree"},
             "of Restormer with LayerNorm_type WithBias",
         ),
-        ("Restormer", RESTORMER | {"ffn": "mlp"}, "make network_g what it was trained with"),
+        ("Restormer", RESTORMER | {"ffn": "mlp"}, "take network_g from the option file"),
         ("AST", AST, "these are weights of Restormer; write"),
         ("SemanIR", SEMANIR, "these are weights of Restormer; write"),
     ],
@@ -331,7 +332,7 @@ def test_weights_of_semanir_for_another_network():
     weights = build("SemanIR", **SEMANIR).state_dict()
     with pytest.raises(UserError, match=r"does not fit Restormer: .*; these are weights of SemanIR; write"):
         check_fits("w.pth", weights, build("Restormer", **RESTORMER))
-    with pytest.raises(UserError, match=r"does not fit SemanIR: .*; make network_g what it was trained with"):
+    with pytest.raises(UserError, match=r"does not fit SemanIR: .*; take network_g from the option file"):
         check_fits("w.pth", weights, build("SemanIR", **SEMANIR | {"embed_dim": 8}))
 
 

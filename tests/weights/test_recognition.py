@@ -110,7 +110,7 @@ def test_semanir_needs_its_option_file(name, arguments, attention):
 def test_weights_of_another_network(weights):
     assert architecture(weights) is None
     with pytest.raises(
-        UserError, match=r"no network that is recognised \(Restormer, AST\); give the network_g block"
+        UserError, match=r"no network that we recognise \(Restormer, AST\); give the network_g block"
     ):
         recognise(weights)
 
