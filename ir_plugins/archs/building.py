@@ -61,7 +61,7 @@ def build_anywhere(network: Options, *, random: bool = True) -> nn.Module:
         Exception: Whatever the class makes of its arguments; ValueError where the network is too large.
     """
     try:
-        with torch.device("cpu"), _at_most(MOST_TRIED, TooLarge), seeded(0), _Bounded(random):
+        with torch.device("cpu"), _at_most(MOST_TRIED, TooLarge), seeded(0), _one_thread(), _Bounded(random):
             return _built(network)
     except TooLarge:
         pass
@@ -89,7 +89,7 @@ def output_shape(net: nn.Module, picture: Shape) -> Shape | None:
     device = "meta" if is_on_meta(net) else "cpu"
     x = torch.zeros(picture, device=device)
     try:
-        with torch.no_grad(), seeded(0), _ShapesAlone() if device == "meta" else _Bounded():
+        with torch.no_grad(), seeded(0), _one_thread(), _ShapesAlone() if device == "meta" else _Bounded():
             y = net.eval()(x)
     except (MemoryError, RuntimeError) as error:
         if _lacks_memory(error):
@@ -165,6 +165,17 @@ class _ShapesAlone(TorchFunctionMode):
 def _built(network: Options) -> nn.Module:
     arguments = {key: value for key, value in network.items() if key != "type"}
     return entries(ARCH_REGISTRY)[network["type"]](**arguments)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Inside, torch computes in one thread: with little to do, several wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
