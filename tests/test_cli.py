@@ -79,7 +79,7 @@ def test_profile_gives_a_net_the_channels_it_takes(workplace, capsys):
 def test_profile_wants_a_picture(workplace, capsys):
     Path("o.yml").write_text(yaml.safe_dump(tiny_options()))
     assert main(["profile", "-opt", "o.yml", "--size", "0", "5"]) == 2
-    assert "--size 0 5: a picture has at least one pixel" in capsys.readouterr().err
+    assert "--size 0 5: height and width must be at least 1" in capsys.readouterr().err
 
 
 def test_profile_counts_the_fused_attention(workplace, capsys):

@@ -101,7 +101,7 @@ def test_only_with_strict_load_must_all_weights_fit(workplace):
     weights["conv_first.bias"] = torch.full((6,), 3.0)
     torch.save({"params": weights}, "a.pth")
     with pytest.raises(
-        UserError, match=r"a.pth: does not fit SemanIR: extra is left over, conv_last.bias is"
+        UserError, match=r"a.pth: does not fit SemanIR: extra has no place in the network, conv_last.bias "
     ):
         net.load_network(net.net_g, "a.pth")
     assert not torch.equal(net.net_g.conv_first.bias, weights["conv_first.bias"])
