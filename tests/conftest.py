@@ -12,7 +12,7 @@ import yaml
 from small_model import Pair, SmallNet
 from tiny import tiny_options, write_pairs
 
-import ir_plugins  # noqa: F401  (repairs basicsr, registers everything)
+from ir_plugins.checks import networks
 
 from basicsr.utils import get_root_logger
 from basicsr.utils.logger import initialized_logger
@@ -34,6 +34,29 @@ def fresh_logger():
     """BasicSR keeps one logger per process; a run of its own log file needs a fresh one."""
     initialized_logger.clear()
     logging.getLogger("basicsr").handlers.clear()
+
+
+@pytest.fixture
+def nets_built_once(monkeypatch):
+    """Checks of the same network build it once, and try it once on each size: most of the time goes there."""
+    build, shape = networks.build_anywhere, networks.output_shape
+    built, shapes = {}, {}
+
+    def build_once(network, **how):
+        key = repr((network, how))
+        if key not in built:
+            built.clear()  # nets of full size
+            shapes.clear()
+            built[key] = build(network, **how)
+        return built[key]
+
+    def shape_once(net, picture):
+        if (id(net), picture) not in shapes:
+            shapes[id(net), picture] = shape(net, picture)
+        return shapes[id(net), picture]
+
+    monkeypatch.setattr(networks, "build_anywhere", build_once)
+    monkeypatch.setattr(networks, "output_shape", shape_once)
 
 
 @pytest.fixture

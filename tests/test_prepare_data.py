@@ -128,7 +128,14 @@ def test_every_preset(workplace, capsys, preset):
     assert tree(output) == first  # nothing was written again
 
 
-@pytest.mark.parametrize("preset", ["GoPro", "DPDD", "SIDD", "DFWB", "Urban100", "SPAD"])
+@pytest.mark.parametrize(
+    "preset",
+    [
+        "GoPro",
+        "SIDD",
+        *(pytest.param(p, marks=pytest.mark.slow) for p in ("DPDD", "DFWB", "Urban100", "SPAD")),
+    ],
+)
 def test_killed_in_the_middle(workplace, preset):
     source = [str(folder) for folder in write_layout(preset, Path("source"), SIZE)]
     assert run(preset, "--source", *source, "--output", "whole") == 0

@@ -37,7 +37,9 @@ def validator():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_is_valid_with_each_variant_of_its_header_and_editors_agree(path, monkeypatch, validator):
+def test_it_is_valid_with_each_variant_of_its_header_and_editors_agree(
+    path, monkeypatch, validator, nets_built_once
+):
     monkeypatch.setitem(sys.modules, "lpips", ModuleType("lpips"))  # an extra, which need not be there
     assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
     assert read_options(str(path))["name"] == path.stem

@@ -49,6 +49,20 @@ def names(*beginnings, slow="published"):
     ]
 
 
+def compiled_cases():
+    """Every net with and without gradients; the default run takes one of both, in turn."""
+    return [
+        pytest.param(
+            name,
+            grad,
+            id=f"{name}-{'training' if grad else 'inference'}",
+            marks=[pytest.mark.slow] if "published" in name or grad == bool(turn % 2) else [],
+        )
+        for turn, name in enumerate(NETS)
+        for grad in (False, True)
+    ]
+
+
 @functools.cache
 def build(name):
     torch.manual_seed(0)
@@ -66,8 +80,7 @@ def exported(name):
         )
 
 
-@pytest.mark.parametrize("grad", [False, True], ids=["inference", "training"])
-@pytest.mark.parametrize("name", names(""))
+@pytest.mark.parametrize("name, grad", compiled_cases())
 def test_compiled_in_one_graph_it_equals_eager(name, grad):
     torch.compiler.reset()
     net, x = build(name), torch.rand(1, 3, 17, 23)
@@ -90,7 +103,10 @@ def test_exported_it_equals_eager_at_other_sizes(name):
             torch.testing.assert_close(program(x), net(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", names("Restormer", "AST", slow="bias_free"))
+@pytest.mark.parametrize(
+    "name",
+    [*names("Restormer", slow="bias_free"), *names("AST", slow="AST")],  # its export runs in any case
+)
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch 2.13's own
 def test_onnxruntime_equals_eager_at_other_sizes(name):
     pytest.importorskip("onnxscript")
@@ -112,6 +128,7 @@ def test_onnxruntime_equals_eager_at_other_sizes(name):
         assert y.shape == expected.shape and (y - expected).norm() / expected.norm() < 1e-4
 
 
+@pytest.mark.slow
 def test_export_while_weights_want_gradients():
     """As the README tells: without no_grad, and with the paper's feed-forward."""
     net = AST(embed_dim=4, depths=[1] * 9, num_heads=[1] * 9, token_mlp="frfn").eval()

@@ -111,7 +111,7 @@ def test_no_dataset_to_train_on(workplace):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_each_key_is_judged_once(change):
+def test_each_key_is_judged_once(change, nets_built_once):
     keys = [keys for keys, _ in option_file._problems(changed_by(tiny_options(), change), True)]
     assert len(keys) == len(set(keys)), keys
 
@@ -120,7 +120,7 @@ def test_each_key_is_judged_once(change):
 @pytest.mark.parametrize(
     "kind", ["PairedDataset", "GaussianNoiseDataset", "MixedDataset", "Dataset_PairedImage"]
 )
-def test_each_key_of_a_dataset_is_judged_once(kind, value):
+def test_each_key_of_a_dataset_is_judged_once(kind, value, nets_built_once):
     own = {"sigma": [5, 50]} if kind == "GaussianNoiseDataset" else {}
     own |= {"sets": {"rain": {"dataroot_gt": "x", "dataroot_lq": "y"}}} if kind == "MixedDataset" else {}
     options = tiny_options()

@@ -231,7 +231,7 @@ class OutsideDataset(PairedImageDataset):
 """
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", [pytest.param("fork", marks=pytest.mark.slow), "spawn"])
 def test_data_workers_know_the_classes_of_a_file(start, tiny):
     """The whole command; the file is named from another folder, by the environment the second time."""
     Path("code").mkdir()
@@ -240,7 +240,7 @@ def test_data_workers_know_the_classes_of_a_file(start, tiny):
         f"import multiprocessing\nmultiprocessing.set_start_method({start!r})\n"
     )
     options = tiny_options() | {"network_g": {"type": "Outside"}}
-    options["datasets"]["train"]["type"] = "OutsideDataset"
+    options["datasets"]["train"] |= {"type": "OutsideDataset", "num_worker_per_gpu": 1}
     tiny.write_text(yaml.safe_dump(options))
     path = str(Path.cwd())
     given = ["train", "-opt", "tiny.yml", "--force_yml", "train:total_iter=2"]

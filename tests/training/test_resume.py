@@ -107,8 +107,9 @@ def differences(a, b, where=""):
     return [] if (torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b) else [where]
 
 
+@pytest.mark.parametrize("most", [3, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", RUNS)
-def test_killed_ten_times_it_ends_with_the_same_bits(option_file, kind):
+def test_killed_again_and_again_it_ends_with_the_same_bits(option_file, kind, most):
     ranks = 2 if kind == "two ranks" else 1
     begin = time.monotonic()
     finish(processes("undisturbed", RUNS[kind], ranks))
@@ -120,7 +121,7 @@ def test_killed_ten_times_it_ends_with_the_same_bits(option_file, kind):
         and len(expected[LAST]["history"]["losses"]) == TOTAL
     )
     chance, kills, name = random.Random(kind), 0, "killed_0"
-    while kills < 10:
+    while kills < most:
         started = processes(name, RUNS[kind], ranks)
         time.sleep(chance.uniform(0.05, 0.4) * duration)
         for process in started:
