@@ -107,6 +107,8 @@ def test_option_examples_pass_the_check(workplace, example):
     if not is_train:
         del options["datasets"], options["train"]
     for key, block in example.items():
-        options[key] = options.get(key, {}) | block
+        options[key] = options.get(key, {}) | block if isinstance(block, dict) else block
+    if "name" in example:  # a whole file
+        options = example
     Path("tiny.yml").write_text(yaml.safe_dump(options))
     option_file.check(options, "tiny.yml", is_train=is_train)
