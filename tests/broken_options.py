@@ -32,9 +32,9 @@ CHANGES = {
     "network_g:type=SemanIr": "network_g:type: 'SemanIr' is not known; did you mean 'SemanIR'?",
     "train:optim_g:type=AdamX": "train:optim_g:type: 'AdamX' is not known; did you mean 'Adam'?",
     "train:scheduler:type=~": "train:scheduler:type: is missing; known are",
-    "train:edge_opt={type: L9}": "train:edge_opt:type: 'L9' is not known; known are",
+    "train:edge_opt={type: L9}": "train:edge_opt:type: 'L9' is not known (is it in a plugin?",
     "val:metrics:psnr:type=pnsr": "val:metrics:psnr:type: 'pnsr' is not known; did you mean",
-    "datasets:train:type=5": "datasets:train:type: '5' is not known; known are",
+    "datasets:train:type=5": "datasets:train:type: '5' is not known (is it in a plugin?",
     # values of another kind
     "scale='2'": "scale: is '2'; expected a whole number of at least 1",
     "scale=true": "scale: is True; expected a whole number",

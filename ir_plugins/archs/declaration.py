@@ -74,9 +74,14 @@ def facts(kind: Any, arguments: Arguments) -> Facts:
     Args:
         kind: The class, as it is registered.
         arguments: Its arguments; missing ones have their default values.  A key `type` is ignored.
+
+    Raises:
+        ValueError: Where the class declares a fact by a name that is none of its arguments.
     """
     said = declaration(kind)
     given = defaults(kind) | dict(arguments)
+    if "declares" in vars(kind):  # a subclass may have other arguments than its base
+        _check_names(kind, said)
     values = {name: _resolved(getattr(said, name), given) for name in COUNTED}
     called = {name: key for name in COUNTED if isinstance(key := getattr(said, name), str)}
     return Facts(
@@ -84,6 +89,19 @@ def facts(kind: Any, arguments: Arguments) -> Facts:
         value_range=said.value_range,
         called=called | dict(said.called),
     )
+
+
+def _check_names(kind: Any, said: Declares) -> None:
+    parameters = inspect.signature(kind).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for fact in COUNTED:
+        name = getattr(said, fact)
+        if isinstance(name, str) and name not in parameters:
+            raise ValueError(
+                f"{kind.__name__} declares {fact}={name!r}, which is no argument of it; "
+                f"its arguments are {', '.join(parameters)}"
+            )
 
 
 def declaration(kind: Any) -> Declares:

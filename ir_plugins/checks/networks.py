@@ -4,8 +4,10 @@ What a network is comes from its declaration (`archs.declaration`); a dry forwar
 """
 
 import re
+import sysconfig
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -20,6 +22,7 @@ from ..options.reading import Options
 from ..options.registries import registered
 from ..options.signatures import Keys
 
+PACKAGE = Path(__file__).parents[1]
 SIDE = 8  # pixels of the picture that a declared network is tried on, or the next multiple that it takes
 LARGEST_TRIED = 32  # pixels on a side, where a network has to be run for real
 USUAL_PATCH = 64  # of LQ, where the data says nothing
@@ -51,7 +54,11 @@ def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
     """
     network, scale = options[keys[0]], _scale(options)
     kind, restores = registered(ARCH_REGISTRY, network["type"]), keys == ("network_g",)
-    said = facts(kind, network)
+    try:
+        said = facts(kind, network)
+    except ValueError as error:
+        yield Problem(keys, str(error))
+        return
     found = list(channel_problems(keys, said, options)) if restores else []
     yield from found
     try:
@@ -159,10 +166,10 @@ def _trial_problems(
     trial = _tried(net, options[keys[0]], (1, channels, *size))
     if trial.error is None:
         there = said.out_channels or (data.gt if data else None)
-        yield from _output_problems(keys, options[keys[0]]["type"], trial, scale, there, declared)
+        yield from _output_problems(keys, options[keys[0]]["type"], trial, scale, there, said)
     elif declared and not isinstance(trial.error, TooLarge):
         text = f"cannot restore a picture of {_words(trial.picture[1:])}: {reason(trial.error)}"
-        yield Problem(keys, text)
+        yield Problem(keys, f"{text}{_place(trial.error)}")
     elif data is not None:
         for other in CHANNELS:
             if other != channels and _tried(net, options[keys[0]], (1, other, *size)).shape:
@@ -172,12 +179,12 @@ def _trial_problems(
 
 
 def _output_problems(
-    keys: Keys, name: str, trial: Trial, scale: int, channels: int | None, declared: bool
+    keys: Keys, name: str, trial: Trial, scale: int, channels: int | None, said: Facts
 ) -> Iterator[Problem]:
     """Where the output of a dry forward is no picture, or another than the option file expects."""
     shape, (height, width) = trial.shape, trial.picture[2:]
     if shape is None or len(shape) != 4:
-        if declared:
+        if is_declared(registered(ARCH_REGISTRY, name)):
             yield Problem(keys, f"gives {_words(shape) or 'no tensor'} where a picture is expected")
         return
     factor = shape[2] // height
@@ -185,7 +192,11 @@ def _output_problems(
         if channels not in (None, shape[1]):
             yield Problem(keys, f"gives pictures of {shape[1]} channels; expected {channels}")
     elif shape[2:] == (factor * height, factor * width):
-        yield _wrong_scale(name, factor, scale)
+        if said.scale == scale:
+            text = f"{name} declares scale {said.scale}, but makes pictures {factor} times as large"
+            yield Problem(keys, f"{text}; correct its `declares` or its forward")
+        else:
+            yield _wrong_scale(name, factor, scale)
     else:
         text = f"gives {_words(shape[2:])} pixels for {_words((height, width))}, but scale is {scale}"
         yield Problem(keys, f"{text}; take a network that gives scale times its input")
@@ -213,6 +224,18 @@ def _tried_again(network: Options, picture: Shape) -> Trial:
         return Trial(picture, output_shape(build_anywhere(network), picture), None)
     except Exception as error:  # whatever a foreign class makes of a picture
         return Trial(picture, None, error)
+
+
+def _place(error: Exception) -> str:
+    """In brackets, the line of a file from outside that an error passed through last; else nothing."""
+    place, trace = "", error.__traceback__
+    installed = {Path(path) for path in (sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"))}
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if PACKAGE not in file.parents and not installed & set(file.parents) and file.is_file():
+            place = f" ({file.name}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
 
 
 def _scale(options: Options) -> int | None:

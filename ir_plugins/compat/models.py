@@ -58,14 +58,16 @@ def load_weights_as_others_publish_them() -> None:
     from basicsr.models.base_model import BaseModel
     from basicsr.utils import get_root_logger
 
-    from ..weights.files import check_fits, read_weights
+    from ..weights.files import check_fits, read_checkpoint
 
     def load_network(
         self: Any, net: Any, load_path: str, strict: bool = True, param_key: Any = "params"
     ) -> None:
         net = self.get_bare_model(net)
-        weights = read_weights(load_path, param_key)
+        weights, _, key = read_checkpoint(load_path, param_key)
         get_root_logger().info(f"Loading {type(net).__name__} from {load_path}")
+        if key not in (None, param_key):
+            get_root_logger().warning(f"{load_path} holds no {param_key}; its {key} are used")
         if strict:
             check_fits(load_path, weights, net)
         self._print_different_keys_loading(net, weights, strict)

@@ -138,11 +138,15 @@ def unknown(keys: Keys, value: Any, known: Iterable[str]) -> Problem:
         value: The value; None: the key itself is unknown, or, if it is a type, missing.
         known: The names that there are.
     """
-    wrong = keys[-1] if value is None else str(value)
-    near = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.5)
+    wrong, is_type = keys[-1] if value is None else str(value), keys[-1] in ("type", "model_type")
+    # a name of a plugin that was forgotten is easily a little like one of the many known
+    near = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.6 if is_type else 0.5)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
-    if keys[-1] in ("type", "model_type"):
-        return Problem(keys, ("is missing" if value is None else f"'{value}' is not known") + hint)
+    if is_type and value is None:
+        return Problem(keys, f"is missing{hint}")
+    if is_type:
+        plugin = "" if near else " (is it in a plugin? name that with --plugin)"
+        return Problem(keys, f"'{value}' is not known{plugin}{hint}")
     return Problem(keys, f"unknown key{hint}")
 
 

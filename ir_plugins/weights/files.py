@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -17,7 +17,22 @@ from ..runtime.errors import UserError
 from ..runtime.storage import save_whole, written_whole
 from .recognition import architecture, recognise
 
+USUAL_KEYS = ("params", "params_ema", "state_dict")  # of weights in published files
 NETWORK = "network"  # the key of what builds the network, beside the weights
+
+
+class Checkpoint(NamedTuple):
+    """What a weight file holds.
+
+    Args:
+        weights: The state dict.
+        network: What the file says about its network, None where it says nothing.
+        key: Where in the file the weights stand; None: at the top.
+    """
+
+    weights: dict[str, Tensor]
+    network: dict[str, Any] | None
+    key: str | None
 
 
 def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict[str, Tensor]:
@@ -34,7 +49,7 @@ def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict
     Raises:
         UserError: Naming the file, where it cannot be read or holds no weights.
     """
-    return read_checkpoint(path, param_key)[0]
+    return read_checkpoint(path, param_key).weights
 
 
 def read_network(path: str | Path) -> dict[str, Any] | None:
@@ -49,21 +64,21 @@ def read_network(path: str | Path) -> dict[str, Any] | None:
     return _network_in(_read(path)[1])
 
 
-def read_checkpoint(
-    path: str | Path, param_key: str | None = "params_ema"
-) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """`read_weights` and `read_network` at once."""
+def read_checkpoint(path: str | Path, param_key: str | None = "params_ema") -> Checkpoint:
+    """`read_weights` and `read_network` at once, and the key that was chosen."""
     content, network = _read(path)
     known = content if isinstance(content, Mapping) else {}
-    keys = (param_key, "params", "params_ema", "state_dict")
-    weights = next((known[key] for key in keys if isinstance(known.get(key), Mapping)), known)
+    keys = (param_key, *USUAL_KEYS)
+    chosen = next((key for key in keys if isinstance(known.get(key), Mapping)), None)
+    weights = known if chosen is None else known[chosen]
     if not weights or not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in weights.items()):
         found = ", ".join(" ".join(str(key).split()) for key in list(known)[:6]) or "nothing"
         raise UserError(
             f"{path}: holds no weights under '{param_key}' or a usual key, but {found[:200]}; "
             "name a net_g_*.pth or set param_key_g"
         )
-    return {name.removeprefix("module."): value for name, value in weights.items()}, _network_in(network)
+    weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    return Checkpoint(weights, _network_in(network), chosen)
 
 
 def save_weights(

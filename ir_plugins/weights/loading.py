@@ -31,7 +31,7 @@ def load_network(path: str | Path, network_g: Mapping[str, Any] | None = None) -
     # BasicSR is slow to import, and reading and writing files works without it
     from basicsr.utils.registry import ARCH_REGISTRY
 
-    weights, saved = read_checkpoint(path)
+    weights, saved, _ = read_checkpoint(path)
     try:
         if network_g is None:
             network_g = saved["network_g"] if saved else recognise(weights)

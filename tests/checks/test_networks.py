@@ -1,5 +1,6 @@
 """Networks that do not fit the rest of the option file: told before a run, by declaration or by trial."""
 
+import re
 import time
 
 import pytest
@@ -141,9 +142,13 @@ def foreign(monkeypatch):
         ({"type": "Saying", "tuples": True}, "network_g: gives no tensor where a picture is expected"),
         (
             {"type": "Wrong", "factor": 4},
-            "scale: is 2, but Wrong makes pictures 4 times as large; set scale: 4",
+            "network_g: Wrong declares scale 2, but makes pictures 4 times as large; correct its `declares` "
+            "or its forward",
         ),
-        ({"type": "Refusing"}, "network_g: cannot restore a picture of 3 x 8 x 9: wants"),
+        (
+            {"type": "Refusing"},
+            "network_g: cannot restore a picture of 3 x 8 x 9: wants (test_networks.py:112)",
+        ),
     ],
 )
 def test_networks_from_elsewhere(network, expected, on_meta):
@@ -214,3 +219,43 @@ def test_on_the_meta_device_ours_have_the_shapes_that_they_have_in_memory(name):
         assert building.output_shape(net, (1, 3, height, width)) == (1, 3, scale * height, scale * width)
     with pytest.raises(RuntimeError):
         building.output_shape(net, (1, 2, 8, 8))
+
+
+class Contradicting(nn.Module):
+    """Says that it enlarges by `upscale`, and enlarges by twice that."""
+
+    declares = Declares(scale="upscale", in_channels=3, out_channels=3)
+
+    def __init__(self, upscale=2):
+        super().__init__()
+        self.body = nn.Upsample(scale_factor=2 * upscale)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+class Misnaming(Contradicting):
+    declares = Declares(scale="upscael")
+
+
+class Failing(Contradicting):
+    def forward(self, x):
+        return x.reshape(7)  # the line that the message names
+
+
+@pytest.mark.parametrize(
+    "kind, text",
+    [
+        (Contradicting, "Contradicting declares scale 2, but makes pictures 4 times as large; correct its"),
+        (
+            Misnaming,
+            "Misnaming declares scale='upscael', which is no argument of it; its",
+        ),
+        (Failing, r"cannot restore a picture of 3 x 8 x 9: .* \(test_networks.py:\d+\)$"),
+    ],
+)
+def test_a_net_from_outside_that_errs_learns_where(monkeypatch, kind, text):
+    monkeypatch.setitem(ARCH_REGISTRY._obj_map, kind.__name__, kind)
+    options = tiny_options() | {"network_g": {"type": kind.__name__}}
+    (problem,) = (p for p in option_file._problems(options, True) if p.keys[0] in ("network_g", "scale"))
+    assert re.match(text, problem.text), problem.text

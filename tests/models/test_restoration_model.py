@@ -142,3 +142,11 @@ def test_a_net_of_basicsr_gets_whole_windows(workplace):
     with torch.no_grad():
         expected = net.net_g.eval()(whole)[..., :14, :18]
     assert torch.equal(net.output, expected)
+
+
+@pytest.mark.parametrize("key, warned", [("params", False), ("params_emaa", True)])
+def test_weights_under_another_key_than_asked_for_are_not_taken_silently(workplace, messages, key, warned):
+    net = model(0)
+    torch.save({"params": net.net_g.state_dict()}, "a.pth")
+    net.load_network(net.net_g, "a.pth", param_key=key)
+    assert ("WARNING a.pth holds no params_emaa; its params are used" in messages) == warned
