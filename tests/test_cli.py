@@ -8,7 +8,7 @@ import yaml
 from tiny import tiny_options
 
 from ir_plugins.cli import main
-from ir_plugins.commands.list import KINDS
+from ir_plugins.commands.list import KIND_NAMES, named
 from ir_plugins.options.registries import optimizers
 
 
@@ -39,7 +39,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KIND_NAMES)
 def test_list_names_what_an_option_file_can_name(kind, capsys):
     assert main(["list", kind]) == 0
     names = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
@@ -105,16 +105,15 @@ def test_the_installed_command_and_the_module_are_one():
 
 @pytest.mark.parametrize("kind, name", [("attentions", "assa"), ("ffns", "gdfn")])
 def test_designs_are_listed_with_paper_complexity_and_arguments(kind, name, capsys):
-    from ir_plugins.commands.list import KINDS
 
     assert main(["list", kind]) == 0
     listed = " ".join(capsys.readouterr().out.split())
-    for other, design in KINDS[kind]().items():
+    for other, design in named(kind).items():
         assert f"{other} {design.paper} {design.complexity}" in listed
     argument = {"assa": "window_size=8", "gdfn": "ratio=2.66"}[name]
     assert argument in listed and "dim," not in listed
     assert main(["list", kind, name]) == 0
-    assert KINDS[kind]()[name].complexity in capsys.readouterr().out
+    assert named(kind)[name].complexity in capsys.readouterr().out
 
 
 def test_lmdb_reports_what_it_wrote_and_refuses_to_overwrite(tiny, capsys):

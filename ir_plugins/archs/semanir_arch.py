@@ -37,8 +37,8 @@ UNET_LEVELS = (0, 1, 2, 3, 2, 1, 0)  # times the picture was halved
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The arguments that both nets take, see `SemanIR`."""
+class SharedSettings:
+    """The arguments that both nets take, see `_KeySemanticNet`."""
 
     in_chans: int = 3
     embed_dim: int = 180
@@ -108,7 +108,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnarSettings(Settings):
+class ColumnarSettings(SharedSettings):
     """The arguments of `SemanIR`."""
 
     upscale: int = 2
@@ -124,7 +124,7 @@ class ColumnarSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UNetSettings(Settings):
+class UNetSettings(SharedSettings):
     """The arguments of `SemanIRUNet`."""
 
     embed_dim: int = 60
@@ -143,10 +143,37 @@ class UNetSettings(Settings):
 class _KeySemanticNet(nn.Module):
     """What both nets have in common: the colour mean, `top_k`, and how stages are made.
 
-    A net's `settings_type` lists its arguments once; they are its constructor's signature too.
+    A net's `settings_type` lists its arguments once; they are its constructor's signature too.  window_size,
+    top_k, logits, similarity and backend are for key_semantic attention.
+
+    Args:
+        in_chans: Channels of input and output: 1 (gray) or 3.
+        embed_dim: Channels inside, in the first stage; a multiple of every entry of num_heads.
+        depths: Layers of each stage.
+        num_heads: Attention heads of each stage.
+        window_size: Side of a window in pixels; a window has up to N = window_size² tokens.
+        mlp_ratio: Hidden channels per channel of a feed-forward.
+        top_k: Keys that each query keeps, 1 to N, default N/2.
+        train_top_k: Values from which one is drawn per training forward; empty: always top_k.
+        img_range: The net works on (x - mean) * img_range.
+        drop_path_rate: Drop path rate of the last layer, growing linearly from 0, in [0, 1).
+        shift: Which windows are shifted: "alternate" (every other layer), "per_stage" (every other stage) or
+            "none".
+        norm: Whether a norm comes after ("post") or before ("pre") an attention or feed-forward.
+        logits: "cosine" or "dot" of query and key.
+        similarity: What ranks keys in the dictionary, "dot" or "cosine".
+        backend: See `ops.key_semantic.key_semantic_attention`.
+        attention: A design other than the paper's key_semantic (`basicsr list attentions`), one for all or a
+            list, one per stage.
+        ffn: A design other than the paper's mlp (`basicsr list ffns`), one for all or a list, one per stage.
+        use_checkpoint: Whether to compute activations again in the backward pass instead of keeping them.
+
+    Raises:
+        TypeError: If there is no such argument.
+        ValueError: If arguments are outside their range or do not fit together.
     """
 
-    settings_type: ClassVar[type[Settings]]
+    settings_type: ClassVar[type[SharedSettings]]
     mean: Tensor
 
     def __init_subclass__(cls):
@@ -155,6 +182,8 @@ class _KeySemanticNet(nn.Module):
 
     def __init__(self, **arguments: Any):
         super().__init__()
+        for name in arguments.keys() - inspect.signature(type(self)).parameters.keys():
+            raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument '{name}'")
         self.settings = settings = self.settings_type(**arguments)
         self._top_k = half_of_a_window(settings.window_size) if settings.top_k is None else settings.top_k
         in_chans, stages = settings.in_chans, len(settings.depths)
@@ -214,35 +243,12 @@ class SemanIR(_KeySemanticNet):
     H, W >= 1.
 
     The defaults are SemanIR-S x2 (11.870 M parameters); SemanIR-B has eight stages of eight layers (19.896
-    M).  The paper does not state shift, norm, logits and similarity.  window_size, top_k, logits, similarity
-    and backend are for key_semantic attention.
+    M).  The paper does not state shift, norm, logits and similarity.
 
     Args:
         upscale: 3 or a power of two.
-        in_chans: Channels of input and output: 1 (gray) or 3.
-        embed_dim: Channels inside, a multiple of every entry of num_heads.
-        depths: Layers of each stage.
-        num_heads: Attention heads of each stage.
-        window_size: Side of a window in pixels; a window has up to N = window_size² tokens.
-        mlp_ratio: Hidden channels per channel of a feed-forward.
         num_feat: Channels of the upsampling head.
-        top_k: Keys that each query keeps, 1 to N, default N/2.
-        train_top_k: Values from which one is drawn per training forward; empty: always top_k.
-        img_range: The net works on (x - mean) * img_range.
-        drop_path_rate: Drop path rate of the last layer, growing linearly from 0, in [0, 1).
-        shift: Which windows are shifted: "alternate" (every other layer), "per_stage" (every other stage) or
-            "none".
-        norm: Whether a norm comes after ("post") or before ("pre") an attention or feed-forward.
-        logits: "cosine" or "dot" of query and key.
-        similarity: What ranks keys in the dictionary, "dot" or "cosine".
-        backend: See `ops.key_semantic.key_semantic_attention`.
-        attention: A design other than the paper's key_semantic (`basicsr list attentions`), one for all or a
-            list, one per stage.
-        ffn: A design other than the paper's mlp (`basicsr list ffns`), one for all or a list, one per stage.
-        use_checkpoint: Whether to compute activations again in the backward pass instead of keeping them.
-
-    Raises:
-        ValueError: If arguments are outside their range or do not fit together.
+        others: See `_KeySemanticNet`.
     """
 
     settings_type = ColumnarSettings
@@ -288,7 +294,11 @@ class SemanIRUNet(_KeySemanticNet):
 
     Seven stages in the order the data flows, of widths c, 2c, 4c, 8c, 4c, 2c, c (c = embed_dim); the skips
     are concatenated, the input is added to the output.  The defaults have the published 25.82 M parameters.
-    Arguments as `SemanIR`, without upscale and num_feat.
+
+    Args:
+        depths: Layers of each of the seven stages.
+        num_heads: Attention heads of each of the seven stages.
+        others: See `_KeySemanticNet`.
     """
 
     settings_type = UNetSettings

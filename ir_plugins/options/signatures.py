@@ -49,7 +49,7 @@ def kind_of(annotation: Any, bounds: str = "") -> str:
 
     Args:
         annotation: As in a signature.
-        bounds: What there is to say about its numbers, such as " of at least 1".
+        bounds: Bounds of its numbers, in words, such as " of at least 1".
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Sequence or (origin is tuple and Ellipsis not in inner):
@@ -133,12 +133,13 @@ def argument_kind(parameter: inspect.Parameter) -> Any:
     return Any
 
 
-def argument_texts(target: Any, names: Sequence[str]) -> dict[str, str]:
-    """The first sentence that the `Args:` lists of a class or function give to each argument.
+def argument_texts(target: Any, names: Sequence[str], *, whole: bool = False) -> dict[str, str]:
+    """What the `Args:` lists of a class or function say about each argument.
 
     Args:
         target: A class, whose base classes count too, or a function.
         names: The arguments to look for; one entry of a list may name several, "mean, std: ...".
+        whole: Whether to return all lines of each text, default: its first sentence.
     """
     import docstring_parser  # only lists and the editors' schema need it
 
@@ -152,7 +153,8 @@ def argument_texts(target: Any, names: Sequence[str]) -> dict[str, str]:
             ).params:
                 for name in re.split(r",\s*", entry.arg_name):
                     if name in names:
-                        texts[name] = _first_sentence(entry.description or "")
+                        text = entry.description or ""
+                        texts[name] = text if whole else _first_sentence(text)
     return texts
 
 
