@@ -188,7 +188,7 @@ class Restormer(nn.Module):
         first_and_last = [(Reach("halo", 1), 1)] * 2
         down = [(Reach("halo", 1), 1 << level) for level in range(3)]
         up = [(Reach("halo", 1), 1 << level) for level in (3, 2, 1)]
-        inside_a_pixel = [(Reach("halo", 7), 1)]  # a pixel of the last level answers for 8 x 8 of the input
+        inside_a_pixel = [(Reach("halo", 7), 1)]  # a pixel of the last level is 8 x 8 of the input
         return joined(parts + first_and_last + down + up + inside_a_pixel, grid=8)
 
 

@@ -23,7 +23,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from ..blocks.attention import run_blocks, shared_by_design
 from ..blocks.designs import Designs, attentions, feed_forwards
 from ..blocks.key_semantic import KeySemanticAttention, Logits, half_of_a_window
-from ..blocks.layers import ChannelNorm
+from ..blocks.layers import ChannelNorm, init_linear
 from ..blocks.reach import Reach, joined, reach_of
 from ..blocks.surroundings import any_size_wanted
 from ..blocks.transformer import NormPlace, TransformerBlock
@@ -83,7 +83,15 @@ class SharedSettings:
             self.check_top_k("train_top_k", top_k)
 
     def check_top_k(self, name: str, top_k: int) -> None:
-        """Raise ValueError if a window has no such number of keys."""
+        """Check a number of keys.
+
+        Args:
+            name: How the message names it.
+            top_k: Keys that each query keeps.
+
+        Raises:
+            ValueError: If it is no whole number from 1 to the tokens of a window.
+        """
         tokens = self.window_size**2
         if type(top_k) is not int or not 1 <= top_k <= tokens:
             raise ValueError(
@@ -268,7 +276,7 @@ class SemanIR(_KeySemanticNet):
         self.conv_before_upsample = nn.Conv2d(dim, num_feat, 3, padding=1)
         self.upsample = Upsample(settings.upscale, num_feat)
         self.conv_last = nn.Conv2d(num_feat, in_chans, 3, padding=1)
-        _init_linear(self)
+        init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
         top_k = self._draw_top_k()
@@ -316,7 +324,7 @@ class SemanIRUNet(_KeySemanticNet):
         self.ups = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[4:])
         self.fuses = nn.ModuleList(nn.Conv2d(2 * w, w, 3, padding=1) for w in widths[4:])
         self.conv_last = nn.Conv2d(dim, in_chans, 3, padding=1)
-        _init_linear(self)
+        init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
@@ -340,7 +348,7 @@ class SemanIRUNet(_KeySemanticNet):
         ]
         first_and_last = [(Reach("halo", 1), 1)] * 2
         down_and_fuse = [(Reach("halo", 1), 1 << level) for level in range(3)] * 2
-        inside_a_pixel = [(Reach("halo", 7), 1)]  # a pixel of the last level answers for 8 x 8 of the input
+        inside_a_pixel = [(Reach("halo", 7), 1)]  # a pixel of the last level is 8 x 8 of the input
         return joined(parts + first_and_last + down_and_fuse + inside_a_pixel, grid=8)
 
 
@@ -379,11 +387,3 @@ class SemanIRStage(nn.Module):
             design for layer in self.layers for design in (layer.attn, layer.mlp) if design is not None
         ]
         return [*((reach_of(design), scale) for design in designs), (Reach("halo", 1), scale)]
-
-
-def _init_linear(net: nn.Module) -> None:
-    for module in net.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

@@ -1,7 +1,7 @@
-"""`basicsr list`: what can be named in an option file.
+"""`basicsr list`: the names that an option file can use.
 
-Without plugins the answer is known in advance: `make schema` writes it into names.json, so that nobody waits
-for torch.  Everything here that needs torch imports it where it is used.
+Without plugins, names.json holds the answers, so that nobody waits for torch; `make schema` writes it.
+Functions that need torch import it themselves.
 """
 
 import importlib.metadata
@@ -48,7 +48,7 @@ def run(arguments: Namespace) -> None:
 
 
 def index() -> dict[str, Any]:
-    """What names.json holds: versions, and per kind the table and the description of each name."""
+    """The content of names.json: versions, and for each kind its table and the description of each name."""
     return {
         "versions": {package: _version(package) for package in ("basicsr", "torch")},
         "tables": {kind: table(kind) for kind in KIND_NAMES},
@@ -59,7 +59,7 @@ def index() -> dict[str, Any]:
 
 
 def _from_index(kind: str, name: str | None) -> str | None:
-    """The answer, where the index is there, knows the name and was written with the installed versions."""
+    """The answer, if the index exists, has the name and is of the installed versions; else None."""
     if not INDEX.is_file():
         return None
     known = json.loads(INDEX.read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def _from_index(kind: str, name: str | None) -> str | None:
 
 
 def _version(package: str) -> str | None:
-    """The installed version, of 2.13.0+cpu 2.13.0; None where Python would import something else."""
+    """The installed version, without "+cpu"; None if Python would import something else."""
     try:
         installed = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
@@ -85,7 +85,11 @@ def _version(package: str) -> str | None:
 
 
 def named(kind: str) -> dict[str, Callable]:
-    """Every name of that kind, and what it names."""
+    """The classes and functions of a kind, by name.
+
+    Args:
+        kind: One of KIND_NAMES.
+    """
     from basicsr.utils import registry
 
     from ..blocks import ATTENTIONS, FEED_FORWARDS

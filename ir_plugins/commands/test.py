@@ -80,7 +80,7 @@ def _pictures(results: Sequence[SetResult]) -> list[PictureResult] | None:
 
 
 def _conditions(opt: Options, model: Any) -> dict[str, str]:
-    """What the figures depend on beside metrics and pictures."""
+    """Everything else that the figures depend on, beside metrics and pictures."""
     path, val = opt["path"], opt["val"]
     files = {
         key: f"{path[key]} (SHA-256 {hashlib.sha256(Path(path[key]).read_bytes()).hexdigest()[:16]})"

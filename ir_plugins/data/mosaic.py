@@ -24,7 +24,7 @@ ACROSS = np.array(
 
 
 def mosaic(picture: np.ndarray, pattern: str = "rggb") -> np.ndarray:
-    """What a sensor sees of a picture: (H, W), one colour of each pixel.
+    """The mosaic that a sensor records of a picture: (H, W), one colour of each pixel.
 
     Args:
         picture: (H, W, 3), RGB.

@@ -1,4 +1,4 @@
-"""Which pictures of several folders or LMDBs belong together: the ones with the same name, endings aside."""
+"""Pair the pictures of several folders or LMDBs by their names, without endings."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..pictures.files import IMAGE_SUFFIXES, existing_folder, image_files
 from ..runtime.errors import UserError, listed
 
-NAMES_SHOWN = 1000  # in a message: a person wants to see mismatches, not their number
+NAMES_SHOWN = 1000  # in a message: a person wants to see the mismatches
 _ENDING = f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"
 _SHAPE = re.compile(r" \(\d+, ?\d+(?:, ?\d+)?\)(?: \d+)?$")  # BasicSR's "0001.png (480,480,3) 1"
 _COLUMNS = re.compile(rf"(.+?{_ENDING})\s+(.+{_ENDING})", re.IGNORECASE)  # SPAD's "/rain/1.png /gt/1.png"

@@ -1,4 +1,4 @@
-"""The loss of frequencies."""
+"""Loss in the Fourier domain."""
 
 from typing import Literal
 

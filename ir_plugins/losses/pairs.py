@@ -1,4 +1,4 @@
-"""What every loss does to its two pictures first."""
+"""Check and convert the two pictures of a loss."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Losses of single pixels."""
+"""Losses that compare pixel by pixel."""
 
 import math
 from typing import Literal

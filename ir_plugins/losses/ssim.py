@@ -1,6 +1,6 @@
 """Structural similarity of pictures in 0..1, on one scale and on several.
 
-B batch, C channels, H x W picture, h x w what a window of 11 leaves of it: 10 pixels less
+B batch, C channels, H x W picture, h x w places of a window of 11 inside it: 10 fewer each way
 """
 
 import math
@@ -18,7 +18,7 @@ from .pairs import full_precision
 
 SIDE, SIGMA = 11, 1.5  # of the gaussian window
 C1, C2 = 0.01**2, 0.03**2
-LEAST_SIMILARITY = 1e-6  # what a fractional power can be taken of, with a finite gradient
+LEAST_SIMILARITY = 1e-6  # its fractional power has a finite gradient
 
 
 def gaussian() -> Tensor:

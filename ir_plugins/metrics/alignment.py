@@ -1,4 +1,4 @@
-"""RealBlur's protocol: its GT was taken by another camera, so brightness and place are matched first."""
+"""RealBlur's protocol: another camera took its GT, so brightness and place are matched first."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from .registering import metric
 from .similarity import SIDE, gaussian_map
 
 STEPS, BLUR = 100, 5  # ECC's iterations, and the side of the gaussian filter before them
-LEAST_SHARE = 0.5  # of the pixels that a found motion must leave to compare
+LEAST_SHARE = 0.5  # of the pixels: a motion that leaves fewer is refused
 
 
 @metric()

@@ -1,4 +1,4 @@
-"""Distances of features that classifiers see, by packages of their own: `pip install lpips DISTS_pytorch`."""
+"""Distances of a classifier's features, by their authors' packages: `pip install lpips DISTS_pytorch`."""
 
 import importlib
 import warnings
@@ -19,7 +19,7 @@ from ..runtime.randomness import kept_random_state
 from .pictures import Picture, Planes, planes
 from .registering import metric
 
-ALEXNET_SIDE = 31  # what its poolings leave a pixel of
+ALEXNET_SIDE = 31  # its poolings leave one pixel of it
 
 
 @metric(better="lower", rehearse=lambda **arguments: _package("lpips"))

@@ -1,6 +1,6 @@
-"""What every metric does to its two pictures before it compares them.
+"""Crop, convert and clamp the two pictures of a metric.
 
-H x W picture, h x w what cropping leaves of it, C channels, L data_range
+H x W picture, h x w the picture after cropping, C channels, L data_range
 """
 
 from typing import Any, Literal
@@ -30,7 +30,7 @@ def planes(
     data_range: float = 255.0,
     round_luma: bool = False,
 ) -> tuple[Planes, Planes]:
-    """What is compared: (h, w, C), or luma (h, w, 1), clamped to 0..L; for each of two pictures.
+    """Both pictures as they are compared: (h, w, C), or luma (h, w, 1), clamped to 0..L.
 
     Args:
         img: (H, W, C) or (H, W).

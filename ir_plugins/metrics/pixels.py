@@ -1,4 +1,4 @@
-"""Metrics of single pixels."""
+"""Metrics that compare pixel by pixel."""
 
 import math
 from functools import cache
@@ -10,7 +10,7 @@ from basicsr.utils import get_root_logger
 from .pictures import Channels, Picture, planes
 from .registering import metric
 
-CAP = 100.0  # dB: what equal pictures count as, and the upper limit for others
+CAP = 100.0  # dB: the value of equal pictures, and the upper limit for others
 
 
 @metric()

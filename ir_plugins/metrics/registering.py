@@ -1,4 +1,4 @@
-"""How a metric becomes one of BasicSR's."""
+"""Register a metric with BasicSR."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Structural similarity, in the ways in which published tables measure it."""
+"""Structural similarity, in the variants that published tables use."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -90,7 +90,7 @@ def similarity(x: Planes, y: Planes, data_range: float, blur: Blur, bias: float 
         y: (h, w, C).
         data_range: the value of white.
         blur: makes the mean of each window of a picture.
-        bias: what variances and covariances are multiplied with.
+        bias: factor of variances and covariances.
     """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     mean_x, mean_y = blur(x), blur(y)

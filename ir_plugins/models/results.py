@@ -1,4 +1,4 @@
-"""What a validation finds out about each picture, and how that becomes one number."""
+"""The results of a validation: of each picture, and their means."""
 
 import inspect
 import math
@@ -18,7 +18,7 @@ from .samples import Sample
 
 
 class PictureResult(NamedTuple):
-    """What is known of one restored picture.
+    """The results of one restored picture.
 
     Args:
         dataset: Its dataset's name.
@@ -44,7 +44,7 @@ class PictureResult(NamedTuple):
 
 
 class SetResult(NamedTuple):
-    """What a validation finds on one dataset.
+    """The results of one dataset.
 
     Args:
         dataset: Its name.
@@ -82,7 +82,12 @@ def means(pictures: Iterable[PictureResult], names: Iterable[str]) -> dict[str, 
 
 
 def not_finite(pictures: Iterable[PictureResult], names: Iterable[str]) -> Iterator[str]:
-    """Say on how many pictures of a dataset a metric is infinite or not a number, a line each."""
+    """A line for each metric that is infinite or not a number on some pictures.
+
+    Args:
+        pictures: Of one dataset.
+        names: Metrics.
+    """
     pictures = list(pictures)
     for name in names:
         measured = [one for one in pictures if name in one.metrics]
@@ -117,7 +122,7 @@ def measure(
 
 
 def first_fault(pictures: Iterable[PictureResult]) -> str:
-    """Name the first picture that something went wrong with, and how many more there are; "" if none."""
+    """The fault of the first picture that has one, and the number of others; "" if there is none."""
     first, *more = [one for one in pictures if one.fault] or [None]
     if first is None:
         return ""

@@ -1,6 +1,6 @@
 """How much memory an op may take and what it may overwrite.
 
-The caller decides (see `memory_for`) and hands the answer to the op, which looks at nothing else.
+The caller decides (see `memory_for`) and passes the limits to the op, which looks at nothing else.
 """
 
 from typing import NamedTuple

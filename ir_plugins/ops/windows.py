@@ -162,8 +162,8 @@ def attention_mask(
         x: A tensor on the device where the mask is needed.
         mask_padding: Whether padding is hidden from the picture, default true.
         keep: Whether to keep the mask for later calls with the same arguments, since a net asks for the same
-            few again and again; a large one is not kept, because a large picture's attention costs far more.
-            Say no while a compiler records: what it hands in must not outlive it.
+            few again and again; a large mask is not kept, because its attention costs far more.  False while
+            a compiler records, whose tensors must not outlive it.
 
     Returns:
         (M, 1, N, N) of float32, 0 where two tokens may see each other and -inf where not; None where all may.

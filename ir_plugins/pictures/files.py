@@ -1,10 +1,10 @@
-"""Which files of a folder are images, how large each one is and whether it is whole, by its two ends."""
+"""Find the images of a folder, their sizes, and which are whole, judged by their first and last bytes."""
 
 import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,19 +15,16 @@ from .raw import Broken, is_raw, view
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 
 class Look(NamedTuple):
-    """What a look at an image finds.
+    """The size and format of an image.
 
     Args:
         height: in pixels, as BasicSR decodes it.
         width: in pixels, as BasicSR decodes it.
         alpha: whether it has an alpha channel.
-        bits: of a channel.
-        channels: as `basicsr lmdb` stores them.
+        bits: bits of a channel.
+        channels: how many `basicsr lmdb` stores.
     """
 
     height: int
@@ -93,7 +90,7 @@ def existing_folder(folder: str | Path, what: str) -> Path:
 
 
 def strangers(files: Iterable[Path]) -> list[str]:
-    """The names of the files that are no images; an unusual extension is fine if OpenCV reads the file."""
+    """The names of the files that are no images; an unusual ending is fine if OpenCV reads the file."""
     found = []
     for path in files:
         if not has_image_name(path):
@@ -105,7 +102,14 @@ def strangers(files: Iterable[Path]) -> list[str]:
 
 
 def look_at_file(path: str | Path) -> Look:
-    """Size of an image file.  Raises Broken when it is not an image, truncated or cannot be read."""
+    """Size and format of an image file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        Broken: it is no image, truncated, or cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             length = file.seek(0, os.SEEK_END)
@@ -122,7 +126,14 @@ def look_at_file(path: str | Path) -> Look:
 
 
 def look_at_bytes(data: memoryview) -> Look:
-    """`look_at_file` for an image in memory; most of a memory map stays unread."""
+    """`look_at_file` for an image in memory; most of a memory map stays unread.
+
+    Args:
+        data: the bytes of the file, or a raw value of an LMDB.
+
+    Raises:
+        Broken: it is no image, or truncated.
+    """
     if is_raw(data):
         height, width, channels = (pixels := view(data)).shape
         return Look(height, width, channels % 2 == 0, 8 * pixels.itemsize, channels)

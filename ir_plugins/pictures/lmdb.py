@@ -1,8 +1,8 @@
 """Write a folder of images into an LMDB that BasicSR's datasets read; continue after an interruption.
 
-`X.lmdb` appears only when it is whole: until then everything lives in `X.lmdb.part`, whose name no dataset
-accepts.  There each value is committed together with a record of the file it was made from, so what a killed
-run has committed is kept, provided that the file is still the same.
+`X.lmdb` appears when it is whole.  Until then everything lies in `X.lmdb.part`, a name that no dataset
+accepts.  Each value is committed together with a record of its source file, so the next run keeps what a
+killed run has committed, if the file is still the same.
 """
 
 import hashlib
@@ -195,7 +195,7 @@ def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int
             stored = [key.decode() for key in txn.cursor().iternext(values=False)]
         if stored != list(sources):
             raise UserError(f"{part} holds {len(stored)} keys, not {len(sources)}; delete it and run again")
-        # LMDB may leave freed pages at the end unwritten; with them, a short file is known to be cut off
+        # LMDB may leave freed pages at the end unwritten; with them, a shorter file is known to be cut off
         with open(part / "data.mdb", "ab") as data:
             data.truncate(max(data.tell(), (env.info()["last_pgno"] + 1) * env.stat()["psize"]))
     return kept
@@ -244,8 +244,8 @@ def _encode(
 
 def _encoded(key: str, data: bytes, known: dict[str, Any], codec: str) -> _Value:
     """The value for one file.  Raises Broken."""
-    # by content, not by size and date: copying changes the date of equal files or keeps it on different ones,
-    # and reading a file costs next to nothing beside encoding it
+    # by content, not by size and date: a copy may have another date, and another file the same one; reading
+    # a file costs little beside encoding it
     source = _digest(data)
     if known.get("source") == source and "stored" in known:  # older versions noted less
         return _Value(key, None, None)
@@ -273,7 +273,7 @@ def _verify(env: Any, record_db: Any, sources: dict[str, Path], codec: str, work
         with env.begin(buffers=True) as txn:
             record = json.loads(bytes(txn.get(key.encode(), db=record_db)))
             value = txn.get(key.encode())
-            # a picture without a checksum of its own decodes whatever happened to it
+            # a damaged picture may still decode
             whole = _digest(value) == record["stored"] and _shape(value, codec) == record["shape"]
         h, w, c = record["shape"]
         return key, f"{key}.png ({h},{w},{c}) {last}\n" if whole else None

@@ -17,6 +17,18 @@ FLAGS = {
 }
 
 
+def undecodable(where: str, size: int) -> UserError:
+    """The error for a file that OpenCV cannot decode.
+
+    Args:
+        where: how the message names the picture.
+        size: of the file, in bytes.
+    """
+    return UserError(
+        f"{where} ({size} bytes) is truncated or no image that OpenCV can decode; replace or remove it"
+    )
+
+
 class Store:
     """The pictures below one folder or in one LMDB.
 
@@ -34,8 +46,8 @@ class Store:
     def read(self, file: str, *, verified: bool = False) -> np.ndarray:
         """A picture, (H, W, C), uint8 or uint16, BGR.
 
-        Raw pixels come as a view into the database, as they were stored whatever the flag is: only the part
-        that is used is read at all.
+        Raw pixels come as a view into the database, as they were stored, whatever the flag is; only the part
+        that is used is read.
 
         Args:
             file: its path below the root, or its key.
@@ -57,18 +69,15 @@ class Store:
         except cv2.error:  # OpenCV's answer to an empty file
             pixels = None
         if pixels is None:
-            raise UserError(
-                f"{self.where(file)} ({len(content)} bytes) is truncated or no image that OpenCV can decode; "
-                "replace or remove it"
-            )
+            raise undecodable(self.where(file), len(content))
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     def path(self, file: str) -> str:
-        """The path of the file, or the key: what an item of a dataset calls its picture."""
+        """The path of a picture, or its key: `lq_path` or `gt_path` of an item."""
         return file if self._database else str(Path(self.root, file))
 
     def where(self, file: str) -> str:
-        """The picture in words."""
+        """How messages name a picture."""
         return f"key '{file}' of the LMDB {self.root}" if self._database else self.path(file)
 
     def _content(self, file: str) -> bytes | memoryview:

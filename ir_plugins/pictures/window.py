@@ -1,4 +1,4 @@
-"""Windows of pictures: cutting them out, filling them up, turning them."""
+"""Cut windows out of pictures, pad them, turn them, and make tensors of them."""
 
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ class Window(NamedTuple):
         return Window(top, left, bottom - top, right - left)
 
     def inside(self, other: "Window") -> "Window":
-        """Where this window lies in what `other` cuts out."""
+        """This window in the coordinates of what `other` cuts out."""
         return self._replace(top=self.top - other.top, left=self.left - other.left)
 
 
@@ -73,7 +73,7 @@ def to_tensor(picture: np.ndarray) -> Tensor:
     Args:
         picture: (H, W, C), uint8 or uint16, BGR or gray.
     """
-    # a copy even where one channel stays in place, whose stride would be negative
+    # a copy even of one channel, whose stride would be negative
     planes = picture[..., ::-1].transpose(2, 0, 1).copy()
     if planes.dtype == np.uint8:
         return torch.from_numpy(planes).float().div_(255)

@@ -1,4 +1,4 @@
-"""The one way to write a picture: pixels as OpenCV orders them become the bytes of a file."""
+"""The one way to write a picture: pixels in OpenCV's order become the bytes of a file."""
 
 from pathlib import Path
 from typing import Any

@@ -13,10 +13,10 @@ from typing import NamedTuple, SupportsFloat
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 60, 22, 12, 30  # room for labels, also at the larger type of a phone
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-LIMIT = 300  # points per curve: more than it has pixels would only make the page slow
-DOTS = 60  # curves of up to so many points show each point
-COLOURS = 8  # of page.html: .s0 to .s7
-SMALLEST_VALUE, LARGEST_VALUE = 1e-100, 1e100  # beyond, differences of values vanish or overflow
+LIMIT = 300  # points per curve: a curve has no more pixels
+DOTS = 60  # a curve with more points shows none of them as a dot
+COLOURS = 8  # page.html has .s0 to .s7
+SMALLEST_VALUE, LARGEST_VALUE = 1e-100, 1e100  # beyond these, differences vanish or overflow
 
 Point = tuple[float, float]
 
@@ -179,7 +179,7 @@ def log_axis(low: float, high: float) -> Axis:
 
 
 def labels(ticks: Sequence[float]) -> list[str]:
-    """What to write at the ticks: all with equally many decimals, or all short, such as 12.5k and 2e-4."""
+    """The labels of ticks: all with the same number of decimals, or all short, such as 12.5k and 2e-4."""
     step = min((b - a for a, b in pairwise(ticks)), default=1.0)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     evenly = ticks[-1] - ticks[0] <= (len(ticks) - 1) * step * 1.001

@@ -1,4 +1,4 @@
-"""The pictures of a training report: cut to a size, encoded, and described for the page."""
+"""The pictures of a training report: made small, encoded, and described for the page."""
 
 import base64
 import math
@@ -12,8 +12,8 @@ from ..models.samples import Sample
 from ..pictures.writing import encoded
 
 MOST_PIXELS = 1_000_000  # pixels of a picture
-BUDGET = 3_000_000  # bytes of all pictures together, before base64 adds a third
-LEAST_PIXELS = 64 * 64  # pixels that are shown at any cost
+BUDGET = 3_000_000  # bytes of all pictures together; base64 adds a third
+LEAST_PIXELS = 64 * 64  # pixels of a picture at least
 NARROW = 640  # px up to which two figures fit side by side
 TIMES = "\N{MULTIPLICATION SIGN}"
 KINDS = {"lq": "LQ", "result": "Result", "gt": "GT"}
@@ -21,7 +21,7 @@ PAIRS = (("lq", "result"), ("result", "gt"), ("lq", "gt"))
 
 
 class Figure(NamedTuple):
-    """What the page shows of a sample.
+    """A sample as the page shows it.
 
     Args:
         name: of the picture.

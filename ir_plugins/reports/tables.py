@@ -32,9 +32,9 @@ def write_tables(
     Args:
         folder: where to write.
         name: of the run.
-        rows: one dataset after the other.
-        metrics: their blocks, by name.
-        how: more about the way of measuring, by keyword.
+        rows: results of all pictures, one dataset after the other.
+        metrics: blocks of the metrics, by name.
+        how: notes about the measurement, by keyword.
 
     Raises:
         OSError: a file cannot be written.
@@ -44,14 +44,14 @@ def write_tables(
         ("metrics.md", as_markdown(name, rows, metrics, how)),
     ):
         with written_whole(Path(folder, file)) as out:
-            out.write(text.encode("utf-8", errors="replace"))  # a file's name may hold what is no text
+            out.write(text.encode("utf-8", errors="replace"))  # a file's name may not be valid text
 
 
 def as_csv(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
     """metrics.csv: a line for each picture.  Metrics have all their digits; unknown values are empty.
 
     Columns: dataset, group, image; height, width of the result in pixels; the metrics; seconds of the forward
-    pass; peak_mb, its memory in 10^6 bytes (see `machine.MEANING`).
+    pass; peak_mb, its memory in 10^6 bytes (see MEANING in runtime/machine.py).
 
     Args:
         rows: of the pictures.
@@ -122,7 +122,7 @@ def summary(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
 
 
 def remarks(rows: Iterable[PictureResult], metrics: Iterable[str]) -> Iterator[str]:
-    """What a reader of the table must know about single pictures.
+    """Notes about single pictures, for readers of the table.
 
     Args:
         rows: of the pictures, one dataset after the other.
@@ -161,5 +161,5 @@ def _items(lines: Iterable[str]) -> str:
 
 
 def _line(text: str) -> str:
-    """Text without what would end a line."""
+    """Text as a single line."""
     return " ".join(text.split())

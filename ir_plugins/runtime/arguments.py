@@ -1,4 +1,4 @@
-"""Checks of arguments that several rooms have in common; each raises UserError, which is a ValueError."""
+"""Checks of arguments that several rooms share; each raises UserError, which is a ValueError."""
 
 from collections.abc import Iterable
 
@@ -34,8 +34,8 @@ def check_side(height: int, width: int, least: int, way_out: str) -> None:
     Args:
         height: of the picture, in pixels.
         width: of the picture, in pixels.
-        least: what neither may be below.
-        way_out: what to do about it, for the message.
+        least: the smallest side that is allowed, in pixels.
+        way_out: what the user can do about it, for the message.
     """
     if min(height, width) < least:
         raise UserError(f"a picture of {height}x{width} is too small, its least side is {least}; {way_out}")

@@ -1,10 +1,10 @@
-"""The exceptions that end a command with one line, and a way to list names in such a line."""
+"""The exceptions that end a command with one line, and a function that lists names in such a line."""
 
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave us.
+    """A mistake of the user.
 
     The message is one line that says what is wrong, where, and how to mend it; the command line prints it
     without a traceback and exits with status 2.

@@ -48,5 +48,5 @@ def _let_go_of_locks() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # a data worker outlives a run that is killed by some seconds, and would hold its lock that long
+    # a data worker lives some seconds longer than a killed run, and would hold the run's lock
     os.register_at_fork(after_in_child=_let_go_of_locks)

@@ -11,6 +11,13 @@ from pathlib import Path
 
 import torch
 
+# the bytes that `cost` finds, by type of device, for reports
+MEANING = {
+    "cuda": "peak of torch's allocator in the forward pass, weights and input included",
+    "cpu": "growth of the process's resident memory to its peak in the forward pass, weights and input not "
+    "included",
+}
+
 
 def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done all its work."""
@@ -37,13 +44,6 @@ def cost(work: Callable[[], object], device: torch.device) -> tuple[float, int |
     synchronize(device)
     seconds = time.perf_counter() - start
     return seconds, max(0, peak_memory(device) - before) if known else None
-
-
-MEANING = {
-    "cuda": "peak of torch's allocator in the forward pass, weights and input included",
-    "cpu": "growth of the process's resident memory to its peak in the forward pass, weights and input not "
-    "included",
-}
 
 
 def peak_memory(device: torch.device, reset: bool = False) -> int:

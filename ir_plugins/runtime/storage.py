@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and whether one still is what was written."""
+"""Write files whole or not at all, and check that a file is intact."""
 
 import hashlib
 import os
@@ -39,7 +39,7 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
 
 
 def save_whole(content: Any, path: str | Path) -> str:
-    """torch.save, whole and durable.
+    """Write a file with torch.save, whole and durable.
 
     Args:
         content: what to save.
@@ -51,7 +51,7 @@ def save_whole(content: Any, path: str | Path) -> str:
     Raises:
         OSError: the disk is full, or a folder cannot be made.
     """
-    import torch  # here: who only writes other files need not wait for it
+    import torch  # here, because it is slow and writers of other files do not need it
 
     with written_whole(path) as file:
         hashing = _Hashing(file)
@@ -65,7 +65,7 @@ def save_whole(content: Any, path: str | Path) -> str:
 def is_intact(path: str | Path, digest: str | None = None) -> bool:
     """Whether a file of torch.save is complete.
 
-    torch writes a checksum of every record, but does not look at it when it reads.
+    torch writes a checksum of every record, but does not compare it when it reads.
 
     Args:
         path: the file.
@@ -86,7 +86,7 @@ def numbered_states(folder: str | Path) -> list[Path]:
 
 
 class _Hashing:
-    """A binary file that hashes what goes through it, and remembers why a write failed."""
+    """A binary file that hashes what is written, and keeps the error of a failed write."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.digest = file, hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Work shared between threads."""
+"""Share work between threads."""
 
 import os
 from collections import deque
@@ -28,7 +28,7 @@ def in_threads(
     Args:
         function: called with each item, in a thread.
         items: what to work on.
-        desc: what the bar is called.
+        desc: name of the progress bar.
         workers: threads; default: one per usable core.
     """
     workers = workers or usable_cores()

@@ -1,4 +1,4 @@
-"""A training run: its iterations, and what is logged, saved and measured on the way."""
+"""A training run: its iterations, and the logs, checkpoints and validations in between."""
 
 import contextlib
 import datetime
@@ -27,15 +27,15 @@ from .order import Place, PlannedStep, TrainOrder
 
 
 class Run:
-    """What `basicsr train` does once everything is built.
+    """The loop of `basicsr train`.
 
     Args:
         opt: Options of the run.
-        model: What is trained.
+        model: The model.
         val_loaders: A loader of each validation set.
         tb_logger: A SummaryWriter; None: no TensorBoard.
         state: The training state that `model` continues from; None for a new run.
-        interruption: Knows whether a signal has come.
+        interruption: It notes signals.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Run:
         self.logger = get_root_logger()
 
     def train(self, loader: Iterable[dict[str, Any]], order: TrainOrder) -> None:
-        """Do every iteration that is left, and what comes at the end of a training.
+        """Do every iteration that is left, then save and validate the final weights.
 
         Args:
             loader: Gives a batch for each step of `order`.
@@ -193,7 +193,7 @@ class Run:
                     self.history["metrics"].append(entry | found.means)
             self._report()
         except Stopped:
-            # as if it had not begun: a resumed run begins it anew
+            # drop it: a resumed run validates again
             entries = self.history["metrics"]
             self.history["metrics"] = [entry for entry in entries if entry["iter"] < self.iteration]
             self.stop()

@@ -1,4 +1,4 @@
-"""Where pictures are cut: in a grid, DPDD's least sharp crops dropped, in the centre, or not at all."""
+"""Cut pictures: in a grid, perhaps without the least sharp crops (DPDD), or in the centre."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,7 +106,7 @@ class Centre:
 
 
 def sharpness(crops: list[np.ndarray]) -> np.ndarray:
-    """How sharp each crop of a picture is beside the others, 0 to 1, as DPDD's authors measure it.
+    """How sharp each crop of a picture is compared with the others, 0 to 1, as DPDD's authors measure it.
 
     The gradient's magnitude, summed over the crop, is stretched to 0..1 over all crops; four sizes of the
     Sobel operator are multiplied.

@@ -1,4 +1,4 @@
-"""How sets of pairs are distributed, by their authors and by others who collected them."""
+"""The layouts of published sets of pairs: their authors', and those of people who collected them."""
 
 from .sources import Layout
 

@@ -1,4 +1,4 @@
-"""Make pictures out of files, in threads; a journal lets a killed run continue, and each file is verified."""
+"""Make pictures from files, in threads; a journal lets a killed run continue, and each file is verified."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ class Output(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Files that go together and what is made of them.
+    """Some files, and the outputs that are made from them.
 
     Args:
         name: the journal's name for the job.
@@ -51,7 +51,7 @@ class Job(NamedTuple):
 
 
 class Journal:
-    """What earlier runs have finished, one JSON object a line: settings, then jobs and LMDBs by content.
+    """A record of what earlier runs have finished: a JSON object in each line.
 
     Args:
         path: the file; it may be missing.
@@ -66,13 +66,13 @@ class Journal:
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:
-                continue  # what a killed run was about to write, or blank
+                continue  # blank, or cut off when a run was killed
             self.settings = entry.get("settings", self.settings)
             self.images |= entry.get("images", {})
             self.databases |= entry.get("databases", {})
 
     def add(self, **entry: Any) -> None:
-        """Append an entry; the line break before it ends what a killed run may have left."""
+        """Append an entry, after a line break that ends a line which a killed run may have cut off."""
         with open(self.path, "a") as file:
             file.write(f"\n{json.dumps(entry)}\n")
 
@@ -154,7 +154,9 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
             return None
         if len(job.outputs) > 1:
             for output in job.outputs:
-                output.file.unlink(missing_ok=True)  # of other sources by this name: never both at once
+                output.file.unlink(
+                    missing_ok=True
+                )  # those of other sources with this name must not mix with these
         for output, pixels in zip(job.outputs, made, strict=True):
             _write(output.file, pixels)
         return digest.hexdigest()
@@ -230,7 +232,7 @@ def pack(
     for folder in folders:
         database = Path(f"{folder}.lmdb")
         if not database.exists():
-            # noted first: after a run that was killed when the database appeared, the next must recognise it
+            # noted first: if the run is killed when the database appears, the next run must recognise it
             key = _key(folder, journal)
             journal.add(databases={key: content})
             journal.databases[key] = content
@@ -257,11 +259,11 @@ def outdated(jobs: Iterable[Job], folders: Iterable[Path], journal: Journal) -> 
 
 
 def _content(jobs: Iterable[Job], journal: Journal) -> str:
-    """A digest over all that the pictures were made from."""
+    """A digest of the sources of all pictures."""
     inputs = json.dumps([(job.name, journal.images[job.name]) for job in jobs]).encode()
     return hashlib.blake2b(inputs, digest_size=16).hexdigest()
 
 
 def _key(folder: Path, journal: Journal) -> str:
-    """What the journal calls the LMDB of a folder."""
+    """The journal's name for the LMDB of a folder."""
     return os.path.relpath(folder, journal.path.parent)

@@ -1,4 +1,4 @@
-"""The parts of a preset: folders of pictures, taken whole or cut, planned before anything is written."""
+"""The parts of a preset: folders of pictures, whole or cut, planned before anything is written."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Count(NamedTuple):
 
 @dataclass
 class Plan:
-    """What is to be done.
+    """The work of a preset.
 
     Args:
         jobs: what to write.
@@ -50,8 +50,8 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     def __iadd__(self, other: "Plan") -> "Plan":
-        for mine, theirs in ((self.jobs, other.jobs), (self.folders, other.folders)):
-            mine.extend(theirs)  # type: ignore[arg-type]
+        self.jobs += other.jobs
+        self.folders += other.folders
         self.links |= other.links
         self.counts += other.counts
         self.notes += other.notes
@@ -93,7 +93,7 @@ class Pictures:
         ]
 
     def plan(self, sources: Sequence[Source], output: Path, workers: int | None) -> Plan | None:
-        """What is to be done; None if no source has this part.
+        """Plan the part; None if no source has it.
 
         Args:
             sources: where to look.
@@ -155,7 +155,7 @@ class Pictures:
 
 
 def _looked_at(groups: Sequence[Group], bits: int, workers: int | None) -> list[Look]:
-    """One look for each group.  Raises UserError listing all that are broken or do not go together."""
+    """The look of each group.  Raises UserError if some are broken or their files do not fit together."""
 
     def look(group: Group) -> Look | str:
         looks = []

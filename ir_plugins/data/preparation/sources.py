@@ -1,4 +1,4 @@
-"""Find the pictures of a set in the folders people have, and pair them by name."""
+"""Find the pictures of a set in the folders that people have, and pair them by name."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -63,7 +63,7 @@ class Source:
 
     @cached_property
     def opened(self) -> list["Source"]:
-        """The source and, if it holds nothing but a folder, that folder, and so on: archives add some."""
+        """The source and, while each holds only one folder, the folders inside: archives add some."""
         chain: list[Source] = [self]
         for _ in range(3):
             inside = [path for path in chain[-1].root.iterdir() if not path.name.startswith(".")]
@@ -95,7 +95,7 @@ class Source:
 
 
 def matches(source: Source, layout: Layout, prefix: str = "") -> list[Group] | None:
-    """The pictures of a source that has this layout, in natural order; None if it has not.
+    """The pictures of a source, in natural order; None if it has another layout.
 
     Args:
         source: where to look.

@@ -76,8 +76,11 @@ class Crop(NamedTuple):
 def prepare_sr(settings: Settings) -> list[str]:
     """Make a super-resolution set.  When interrupted, call it again to continue.
 
-    Nothing is written before every input has been looked at.  Each picture is trimmed to a multiple of all
-    scales, made small as a whole, and only then cut, so an LR crop is just what lies under its HR crop.
+    Nothing is written before every input has been checked.  Each picture is trimmed to a multiple of all
+    scales, resized as a whole, and then cut, so an LR crop shows exactly what its HR crop shows.
+
+    Args:
+        settings: how to make it; its scales are sorted.
 
     Returns:
         What to report, line by line.
@@ -142,7 +145,7 @@ def cutting(
 
     def pieces(image: np.ndarray) -> Iterator[np.ndarray]:
         for scale in folders:
-            # the image is made small before it is cut: a crop's edge is no edge of the picture
+            # the image is resized before it is cut: a crop's edge is no edge of the picture
             pixels = image if scale == 1 else imresize(image, 1 / scale)
             for crop in crops:
                 yield Window(*(number // scale for number in crop.window)).cut(pixels)
@@ -213,7 +216,7 @@ def _plan(settings: Settings, output: Path, folders: dict[int, Path]) -> tuple[l
 
 
 def _report(settings: Settings, images: int, crops: list[Crop], folders: dict[int, Path]) -> Iterator[str]:
-    """What was made and what to put into the option file."""
+    """What was made, and the lines for an option file."""
     kind = "images" if settings.whole else f"crops of {images} images"
     yield f"{folders[1].parent}: {len(crops)} {kind} in each of {len(folders)} folders"
     sides = [min(crop.window.height, crop.window.width) for crop in crops]
