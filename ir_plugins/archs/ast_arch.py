@@ -1,7 +1,7 @@
 """AST (CVPR 2024): adaptive sparse attention in a U-shaped net whose encoder has none.
 
-B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.  Names of
-parameters, misspelt ones included, and of arguments are those of the released code's checkpoints.
+B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.  Parameters,
+misspelt ones included, and arguments are named as in the released checkpoints.
 """
 
 from collections.abc import Sequence

@@ -138,7 +138,7 @@ def _rrdbnet_multiple(arguments: Arguments) -> int:
 
 
 def _rrdbnet_scale(arguments: Arguments) -> int:
-    return 4 // _rrdbnet_multiple(arguments)  # whatever else its argument says
+    return 4 // _rrdbnet_multiple(arguments)  # for any other value of its argument it is 4
 
 
 def _swinir_scale(arguments: Arguments) -> int:

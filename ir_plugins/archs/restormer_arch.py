@@ -1,7 +1,7 @@
 """Restormer (CVPR 2022, arXiv 2111.09881): attention across channels in a U-shaped net.
 
-B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.  Names of
-parameters and arguments are those of the published checkpoints and option files.
+B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.  Parameters
+and arguments are named as in the published checkpoints and option files.
 """
 
 from collections.abc import Sequence

@@ -368,7 +368,12 @@ class SemanIRStage(nn.Module):
         self.use_checkpoint = use_checkpoint
 
     def forward(self, x: Tensor, top_k: int) -> Tensor:
-        """x: (B, C, H, W) -> same.  top_k: keys that each query keeps, for key-semantic attention alone."""
+        """Run the layers and the convolution: (B, C, H, W) -> same.
+
+        Args:
+            x: (B, C, H, W).
+            top_k: Keys that each query keeps, for key-semantic attention only.
+        """
 
         def share(attention: nn.Module, x: Tensor) -> Any:
             if isinstance(attention, KeySemanticAttention):

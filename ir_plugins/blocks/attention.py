@@ -48,7 +48,12 @@ class Attention(nn.Module):
 
 
 def shared_by_design(attention: Any, x: Tensor) -> Any:
-    """What an attention shares with the blocks of its stage; None if it has no `share`."""
+    """What an attention shares with the blocks of its stage; None if it has no `share`.
+
+    Args:
+        attention: One of the stage's attentions.
+        x: The stage's input (B, C, H, W).
+    """
     return attention.share(x) if hasattr(attention, "share") else None
 
 

@@ -14,11 +14,11 @@ def lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
     """The keys that BasicSR will read from each database, by option; pairs have the same index.
 
     Args:
-        name: of the dataset's block, for messages.
-        roots: the LMDB of each option.
+        name: Name of the dataset's block, for messages.
+        roots: The LMDB of each option.
 
     Raises:
-        UserError: a database has no keys, or they do not pair.
+        UserError: A database has no keys, or they do not pair.
     """
     keys = {}
     for option, root in roots.items():
@@ -38,12 +38,12 @@ def file_names(name: str, roots: dict[str, str], opt: Mapping[str, Any]) -> dict
     """The files that BasicSR will read from each folder, relative to it; pairs have the same index.
 
     Args:
-        name: of the dataset's block, for messages.
-        roots: the folder of each option.
-        opt: the block.
+        name: Name of the dataset's block, for messages.
+        roots: The folder of each option.
+        opt: The block.
 
     Raises:
-        UserError: files are missing, no images, or do not pair.
+        UserError: Files are missing, no images, or do not pair.
     """
     first, *others = roots
     if meta := opt.get("meta_info_file"):

@@ -32,14 +32,14 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     last bytes; unusual ones are decoded.
 
     Args:
-        name: where the block stands, such as "datasets:train".
-        opt: the block, with `phase` and `scale` filled in.
+        name: Where the block stands, such as "datasets:train".
+        opt: The block, with `phase` and `scale` filled in.
 
     Returns:
         The number of images, None if this type of dataset lists them in its own way.
 
     Raises:
-        UserError: the dataset cannot be used; the message names the option and the path, with a line for
+        UserError: The dataset cannot be used; the message names the option and the path, with a line for
             each missing folder.
     """
     backend, kind = _backend(name, opt), registered(DATASET_REGISTRY, opt.get("type"))

@@ -16,7 +16,7 @@ def compressed(pixels: np.ndarray, quality: int, encoder: str = "opencv") -> np.
 
     Args:
         pixels: (H, W, 3), BGR, or (H, W, 1), uint8.
-        quality: as the IJG's libjpeg counts it, 1 to 100.
+        quality: As the IJG's libjpeg counts it, 1 to 100.
         encoder: "opencv" or "libjpeg", which is Pillow's.
     """
     if encoder == "libjpeg":

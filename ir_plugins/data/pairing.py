@@ -19,9 +19,9 @@ class Pairing(NamedTuple):
     """Pictures that belong together.
 
     Args:
-        name: the path of GT below its root without its ending, "indoor/0001"; the path of LQ if a list gives
+        name: The path of GT below its root without its ending, "indoor/0001"; the path of LQ if a list gives
             several LQ the same GT.
-        files: of each kind ("gt", "lq") the path below its root; in an LMDB, the key.
+        files: For each kind ("gt", "lq") the path below its root; in an LMDB, the key.
     """
 
     name: str
@@ -34,15 +34,15 @@ def pair(
     """The pictures of all roots that belong together, in the order of their names.
 
     Args:
-        roots: the folder or LMDB of each kind; GT is called "gt".  Subfolders are searched too; files whose
+        roots: The folder or LMDB of each kind; GT is called "gt".  Subfolders are searched too; files whose
             names are not a picture's are ignored.
         backend: disk or lmdb.
-        template: the others' name, where {} stands for GT's, without folder and ending.
-        listing: a file that names the pictures to use: GT's names, as BasicSR's meta_info files, or LQ's and
+        template: The others' name, with {} for GT's, without folder and ending.
+        listing: A file that names the pictures to use: GT's names, as BasicSR's meta_info files, or LQ's and
             GT's paths in two columns, as SPAD's.
 
     Raises:
-        UserError: a folder is empty or has a name twice, the list cannot be used, or names do not pair; the
+        UserError: A folder is empty or has a name twice, the list cannot be used, or names do not pair; the
             message begins with the option and names everything without a counterpart.
     """
     chosen = None if listing is None else _listed(listing)
@@ -141,7 +141,7 @@ def _in_two_columns(
             raise UserError(f"meta_info_file: {lq} {gt} leads out of the folders; write paths below them")
         both = {"lq": lq, "gt": gt} if backend == "disk" else {"lq": _stem(lq), "gt": _stem(gt)}
         pairings.append(Pairing(_stem(lq if gt in shared else gt), {kind: both[kind] for kind in roots}))
-    if backend == "lmdb":  # missing files are found when each one is looked at
+    if backend == "lmdb":  # missing files are found when each one is checked
         wanted = {kind: {pairing.files[kind] for pairing in pairings} for kind in roots}
         missing = {
             kind: wanted[kind] - _names(f"dataroot_{kind}", root, backend).keys()

@@ -31,8 +31,8 @@ def imresize(
     Args:
         image: (H, W) or (H, W, C), uint8, uint16 or floating point, any range.
         scale: > 0; the result is (ceil(H * scale), ceil(W * scale)) and keeps the dtype.
-        window: the part of the result to compute; only the pixels it is made from are read.  Default: all.
-        prepared: a function that converts those pixels first.
+        window: The part of the result to compute; only the pixels it is made from are read.  Default: all.
+        prepared: A function that converts those pixels first.
 
     Raises:
         ValueError: image or scale is something else.

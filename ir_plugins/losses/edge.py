@@ -57,10 +57,10 @@ class EdgeLoss(CharbonnierEps2Loss):
         Args:
             pred: (B, C, H, W).
             target: (B, C, H, W).
-            weight: of each pixel, (B, 1 or C, H, W); default: all alike.
+            weight: Weight of each pixel, (B, 1 or C, H, W); default: all alike.
 
         Raises:
-            ValueError: shapes differ.
+            ValueError: Shapes differ.
         """
         pred, target = full_precision(pred, target)
         # Δ is linear: once, of the difference, instead of once of each

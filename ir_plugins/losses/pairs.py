@@ -12,7 +12,7 @@ def full_precision(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         target: (B, C, H, W).
 
     Raises:
-        ValueError: shapes differ or have no four axes.
+        ValueError: Shapes differ or have no four axes.
     """
     if pred.shape != target.shape or pred.ndim != 4:
         shapes = f"pred {list(pred.shape)} and target {list(target.shape)}"

@@ -40,8 +40,8 @@ class VGGPerceptualLoss(nn.Module):
         criterion: l1, the mean absolute difference, or l2, the mean square.
 
     Raises:
-        ValueError: an argument names what is not there.
-        UserError: the weights cannot be read or fetched, or are not VGG's.
+        ValueError: An argument names what is not there.
+        UserError: The weights cannot be read or fetched, or are not VGG's.
     """
 
     fetches_weights = True
@@ -87,7 +87,7 @@ class VGGPerceptualLoss(nn.Module):
             target: (B, 3, H, W), RGB in 0..1.
 
         Raises:
-            ValueError: shapes differ, are not RGB, or are too small for the poolings.
+            ValueError: Shapes differ, are not RGB, or are too small for the poolings.
         """
         pred, target = full_precision(pred, target)
         if pred.shape[1] != 3:
@@ -118,7 +118,7 @@ def vgg_features(vgg_type: str) -> nn.Sequential:
     Their numbers are the keys of torchvision's weights.
 
     Args:
-        vgg_type: one of VGGS.
+        vgg_type: One of VGGS.
     """
     from torchvision import models  # costs a second
 
@@ -134,7 +134,7 @@ def layer_names(layers: nn.Sequential) -> list[str]:
     """The names of a VGG's layers in papers, in order: conv1_1, relu, ..., pool, conv2_1, ...
 
     Args:
-        layers: of `vgg_features`.
+        layers: As `vgg_features` returns them.
     """
     names, block, number = [], 1, 0
     for layer in layers:
@@ -153,13 +153,13 @@ def load_features(vgg_type: str, path: str | Path | None, wanted: nn.Module) -> 
     """The float32 state dict of a VGG's layers.
 
     Args:
-        vgg_type: one of VGGS.
-        path: a file of torchvision's weights of the whole VGG; None for the one in torch.hub's cache, which
+        vgg_type: One of VGGS.
+        path: A file of torchvision's weights of the whole VGG; None for the one in torch.hub's cache, which
             is fetched if it is missing.
-        wanted: the layers.
+        wanted: The layers.
 
     Raises:
-        UserError: the weights cannot be read or fetched, or are not this VGG's.
+        UserError: The weights cannot be read or fetched, or are not this VGG's.
     """
     from torchvision.models import get_model_weights  # costs a second
 

@@ -34,14 +34,14 @@ def planes(
 
     Args:
         img: (H, W, C) or (H, W).
-        img2: of the same shape.
-        crop_border: pixels at each edge that are left out.
+        img2: The same shape.
+        crop_border: Pixels at each edge that are left out.
         channels: rgb, all channels; y or gray, luma of colour; a picture of one channel stays as it is.
         data_range: L, the value of white; black is 0.
-        round_luma: round luma to the 256 levels of an 8-bit picture, halves up.
+        round_luma: Round luma to the 256 levels of an 8-bit picture, halves up.
 
     Raises:
-        UserError: shapes differ or are not a picture's, or nothing is left of them.
+        UserError: Shapes differ or are not a picture's, or nothing is left of them.
     """
     check_choice("channels", channels, ("rgb", *LUMA))
     if img.shape != img2.shape and _with_channels(img).shape != _with_channels(img2).shape:

@@ -20,7 +20,7 @@ def metric(
     A UserError's message begins with the metric's name; a dataset without GT raises one.
 
     Args:
-        better: which values are better, for a block of `val:metrics` that does not say so.
+        better: Which values are better, for a block of `val:metrics` that does not say so.
         rehearse: `basicsr check` calls it with the block's arguments instead of f, where f would fetch
             something.
     """

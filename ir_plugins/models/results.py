@@ -24,10 +24,10 @@ class PictureResult(NamedTuple):
         dataset: Its dataset's name.
         group: The part of the dataset that it belongs to; "" where there is one part only.
         image: Its name.
-        height: Of the result, pixels.
-        width: Of the result, pixels.
+        height: Height of the result, pixels.
+        width: Width of the result, pixels.
         metrics: Values by the metrics' names, without metrics that could not be measured.
-        seconds: Of the forward pass; None where it was not measured.
+        seconds: Seconds of the forward pass; None where it was not measured.
         peak_bytes: Memory of the forward pass; None where it was not measured.
         fault: What went wrong; "" if nothing did.
     """
@@ -85,7 +85,7 @@ def not_finite(pictures: Iterable[PictureResult], names: Iterable[str]) -> Itera
     """A line for each metric that is infinite or not a number on some pictures.
 
     Args:
-        pictures: Of one dataset.
+        pictures: Pictures of one dataset.
         names: Metrics.
     """
     pictures = list(pictures)
@@ -126,7 +126,7 @@ def first_fault(pictures: Iterable[PictureResult]) -> str:
     first, *more = [one for one in pictures if one.fault] or [None]
     if first is None:
         return ""
-    others = f" ({len(more)} more {'picture' if len(more) == 1 else 'pictures'} alike)" if more else ""
+    others = f" (and {len(more)} more picture{'s' if len(more) > 1 else ''})" if more else ""
     return f"{first.dataset}: picture {first.image}: {first.fault}{others}"
 
 

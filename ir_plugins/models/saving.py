@@ -48,7 +48,7 @@ class SavingModel(SRModel):
         except OSError as error:
             what = "net_g_latest.pth" if current_iter == -1 else f"The checkpoint of iteration {current_iter}"
             failure = f"{what} could not be saved: {error.strerror or error}; earlier ones are intact"
-            get_root_logger().error(f"{failure}, the run goes on")
+            get_root_logger().error(f"{failure}, the run continues")
             self._remove_halves()
             return failure
         if current_iter != -1:
@@ -155,7 +155,7 @@ class SavingModel(SRModel):
                 self.update_learning_rate(iteration, self.opt["train"].get("warmup_iter", -1))
         rates = ", ".join(f"{rate:.3e}" for rate in self.get_current_learning_rate())
         get_root_logger().info(
-            f"train:optim_g or train:scheduler differ from those of the training state and hold from now on: "
+            f"train:optim_g or train:scheduler differ from the training state and hold from now on: "
             f"learning rate {rates}"
         )
 

@@ -62,7 +62,7 @@ class ValidatingModel(SavingModel):
         a single process to the last digit.
 
         Args:
-            dataloader: Of the dataset, picture by picture.
+            dataloader: Gives the dataset picture by picture.
             current_iter: The iteration; the run's name in a test.
             tb_logger: A SummaryWriter; None: no TensorBoard.
             save_img: Whether the results are written as pictures.
@@ -84,7 +84,7 @@ class ValidatingModel(SavingModel):
         pictures = [picture for _, picture, _ in found]
         samples = [sample for _, _, sample in found if sample is not None]
         if self.is_train and (fault := first_fault(pictures)):
-            get_root_logger().warning(f"{fault}; training goes on")
+            get_root_logger().warning(f"{fault}; training continues")
         found_means = {}
         if self.opt["val"].get("metrics"):
             found_means = self._sum_up(dataset, pictures, current_iter, tb_logger, chooses_best=chooses_best)
@@ -237,7 +237,7 @@ class ValidatingModel(SavingModel):
         except OSError as error:
             if not self.is_train:
                 raise
-            get_root_logger().warning(f"{path}: not saved: {error.strerror}; training goes on")
+            get_root_logger().warning(f"{path}: not saved: {error.strerror}; training continues")
 
     def _log_validation_metric_values(self, current_iter, dataset_name, tb_logger) -> None:
         if self.is_train:

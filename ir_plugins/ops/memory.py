@@ -13,7 +13,7 @@ class Memory(NamedTuple):
 
     Args:
         channels: Numbers per chunk of a picture's channels; None: all channels at once.
-        least_channels: Channels per chunk at least, whatever `channels` says: thinner chunks are slow.
+        least_channels: Channels per chunk at least, even beyond `channels`: thinner chunks are slow.
         windows: Logits per chunk of windows in dense attention; None: all windows at once.
         neighbours: Logits per chunk of windows and heads in key-semantic attention; None: all at once.
         overwrite: Whether intermediate results may be overwritten because no backward pass reads them.

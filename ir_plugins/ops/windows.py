@@ -21,8 +21,8 @@ class WindowGrid(NamedTuple):
     """How a picture is cut.  Lengths are pairs (rows, columns), in pixels.
 
     Args:
-        size: Of the picture.
-        window: Of a window.
+        size: Size of the picture.
+        window: Size of a window.
         shift: By how much windows start later.
         any_size: Whether a recorded graph has to serve sizes that it was not traced with, so that nothing may
             depend on this one.

@@ -112,7 +112,7 @@ ARGUMENTS: dict[str, Key] = {
     "crop_border": _Filled(int, "pixels at each edge that are not measured", least=0),
     "test_y_channel": _Filled(bool, "measure luma only"),
 }
-BETTER = Key(Literal["higher", "lower"], "which values are better; default: as the metric says, else higher")
+BETTER = Key(Literal["higher", "lower"], "which values are better; default: the metric's own, else higher")
 
 
 def with_whole_numbers(options: Options) -> Options:

@@ -37,7 +37,7 @@ def dataset_problems(
         keys: Where the block stands: ("datasets", phase).
         dataset: The block.
         is_train: Whether the file is for training.
-        scale: Of the whole file.
+        scale: Scale of the whole file.
         known: Keys of the block that the model looks up itself.
     """
     phase = keys[-1].split("_")[0]

@@ -31,7 +31,7 @@ class Key(NamedTuple):
     """An option key.
 
     Args:
-        kind: Of its value, as an annotation.
+        kind: Kind of value, as an annotation.
         text: What it does, for editors and lists.
         least: The smallest number that is allowed, or of each in a list.
         above: Numbers must be greater.

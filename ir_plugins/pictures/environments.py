@@ -20,8 +20,8 @@ def missing_key(key: str, folder: str) -> UserError:
     """The error for a key that an LMDB does not hold.
 
     Args:
-        key: the key.
-        folder: the LMDB.
+        key: The key.
+        folder: The LMDB.
     """
     return UserError(
         f"key '{key}' is not in the LMDB {folder}, though its meta_info.txt or your meta_info_file lists it; "
@@ -33,8 +33,8 @@ def lmdb_environment(folder: str, options: dict[str, Any]) -> Any:
     """This process's open environment of an LMDB folder.
 
     Args:
-        folder: the folder's real path.
-        options: arguments of lmdb.open; they count when the environment is opened.
+        folder: The folder's real path.
+        options: Arguments of lmdb.open; they count when the environment is opened.
     """
     process = os.getpid()
     with _locks.setdefault(process, threading.Lock()):

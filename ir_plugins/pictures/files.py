@@ -20,11 +20,11 @@ class Look(NamedTuple):
     """The size and format of an image.
 
     Args:
-        height: in pixels, as BasicSR decodes it.
-        width: in pixels, as BasicSR decodes it.
-        alpha: whether it has an alpha channel.
-        bits: bits of a channel.
-        channels: how many `basicsr lmdb` stores.
+        height: In pixels, as BasicSR decodes it.
+        width: In pixels, as BasicSR decodes it.
+        alpha: Whether it has an alpha channel.
+        bits: Bits of a channel.
+        channels: How many `basicsr lmdb` stores.
     """
 
     height: int
@@ -38,8 +38,8 @@ def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
     """Every file of a folder, sorted by name; hidden files and folders are skipped, links followed.
 
     Args:
-        folder: where to look.
-        recursive: look into subfolders too.  Without it these are the files that BasicSR takes for a
+        folder: Where to look.
+        recursive: Look into subfolders too.  Without it these are the files that BasicSR takes for a
             dataset, whatever their names end in.
     """
     if not recursive:
@@ -59,8 +59,8 @@ def image_files(folder: Path, *, recursive: bool = False) -> list[Path]:
     """The files of a folder that are images by name: png, jpg, jpeg, bmp, tif, tiff or webp, in any case.
 
     Args:
-        folder: where to look.
-        recursive: look into subfolders too.
+        folder: Where to look.
+        recursive: Look into subfolders too.
     """
     return [path for path in files_in(folder, recursive=recursive) if has_image_name(path)]
 
@@ -74,11 +74,11 @@ def existing_folder(folder: str | Path, what: str) -> Path:
     """The folder as a path.
 
     Args:
-        folder: what was given.
-        what: the option that names it; messages begin with it.
+        folder: What was given.
+        what: The option that names it; messages begin with it.
 
     Raises:
-        UserError: it is missing or not a folder.
+        UserError: It is missing or not a folder.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -105,10 +105,10 @@ def look_at_file(path: str | Path) -> Look:
     """Size and format of an image file.
 
     Args:
-        path: the file.
+        path: The file.
 
     Raises:
-        Broken: it is no image, truncated, or cannot be read.
+        Broken: It is no image, truncated, or cannot be read.
     """
     try:
         with open(path, "rb") as file:
@@ -129,10 +129,10 @@ def look_at_bytes(data: memoryview) -> Look:
     """`look_at_file` for an image in memory; most of a memory map stays unread.
 
     Args:
-        data: the bytes of the file, or a raw value of an LMDB.
+        data: The bytes of the file, or a raw value of an LMDB.
 
     Raises:
-        Broken: it is no image, or truncated.
+        Broken: It is no image, or truncated.
     """
     if is_raw(data):
         height, width, channels = (pixels := view(data)).shape
@@ -145,9 +145,9 @@ def _quick_look(head: BinaryIO, tail: bytes, length: int) -> Look | None:
     """Size by the header if the end looks right, else None: then the whole file has to be decoded.
 
     Args:
-        head: the file, or as many of its first bytes as hold the header.
-        tail: its last 16 bytes.
-        length: of the file, in bytes.
+        head: The file, or as many of its first bytes as hold the header.
+        tail: Its last 16 bytes.
+        length: Length of the file, in bytes.
     """
     try:
         image = Image.open(head)

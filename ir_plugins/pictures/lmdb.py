@@ -34,9 +34,9 @@ class Written(NamedTuple):
     """What `write_lmdb` made.
 
     Args:
-        count: of images.
-        size: of data.mdb, in bytes.
-        kept: how many images an interrupted run had already written.
+        count: Count of images.
+        size: Size of data.mdb, in bytes.
+        kept: How many images an interrupted run had already written.
     """
 
     count: int
@@ -65,14 +65,14 @@ def write_lmdb(
     applied.
 
     Args:
-        folder: images of any size, subfolders included: 8 or 16 bit, gray or colour, with or without alpha.
-        database: a path that ends in .lmdb and does not exist yet; missing parent folders are made.
+        folder: Images of any size, subfolders included: 8 or 16 bit, gray or colour, with or without alpha.
+        database: A path that ends in .lmdb and does not exist yet; missing parent folders are made.
         codec: "png", which BasicSR reads without this package too, or "raw", pixels that need no decoding;
             both are lossless.
-        workers: threads; default: one per usable core.
+        workers: Threads; default: one per usable core.
 
     Raises:
-        UserError: a folder, file, name or database cannot be used, or the disk is full.
+        UserError: A folder, file, name or database cannot be used, or the disk is full.
     """
     database = Path(database)
     if codec not in CODECS:
@@ -111,11 +111,11 @@ def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
     """The files below a folder by their LMDB keys, in the order of the keys.
 
     Args:
-        folder: where to look, subfolders included.
-        outside: a path that must not lie in the folder.
+        folder: Where to look, subfolders included.
+        outside: A path that must not lie in the folder.
 
     Raises:
-        UserError: there are no files, one is no image, BasicSR cannot read a key, two files share one, or
+        UserError: There are no files, one is no image, BasicSR cannot read a key, two files share one, or
             `outside` lies in the folder.
     """
     if outside is not None and folder.resolve() in outside.resolve().parents:
@@ -140,7 +140,7 @@ def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
     if unreadable:
         raise UserError(
             f"input: BasicSR cannot read LMDB keys with a dot, beyond ASCII or longer than 511; rename in "
-            f"{folder} (and alike in the folder it is paired with): {listed(map(ascii, unreadable))}"
+            f"{folder} (and in the folder it is paired with): {listed(map(ascii, unreadable))}"
         )
     if twins:
         raise UserError(f"input: {folder} has a key twice: {listed(twins)}; rename or remove one of them")

@@ -17,7 +17,7 @@ class MappedLmdb:
     longer.  A reader may be pickled and forked: each process reads through an environment of its own.
 
     Args:
-        folder: the LMDB.
+        folder: The LMDB.
     """
 
     def __init__(self, folder: str | Path):

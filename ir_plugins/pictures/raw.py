@@ -33,7 +33,7 @@ def encode(pixels: np.ndarray) -> bytes:
         pixels: (H, W) or (H, W, C), uint8 or uint16, as OpenCV decodes a file with IMREAD_UNCHANGED.
 
     Raises:
-        ValueError: they are of another shape or type.
+        ValueError: They are of another shape or type.
     """
     shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
     if pixels.dtype not in (np.uint8, np.uint16) or len(shape) != 3 or 0 in shape or shape[2] > 4:
@@ -55,10 +55,10 @@ def view(value: bytes | memoryview) -> np.ndarray:
     """The pixels (H, W, C) of a value, read-only and not copied.
 
     Args:
-        value: as `encode` makes it.
+        value: As `encode` makes it.
 
     Raises:
-        Broken: it is not whole.
+        Broken: It is not whole.
     """
     try:
         magic, version, bits, c, h, w, _ = _HEADER.unpack_from(value)

@@ -21,8 +21,8 @@ def undecodable(where: str, size: int) -> UserError:
     """The error for a file that OpenCV cannot decode.
 
     Args:
-        where: how the message names the picture.
-        size: of the file, in bytes.
+        where: How the message names the picture.
+        size: Size of the file, in bytes.
     """
     return UserError(
         f"{where} ({size} bytes) is truncated or no image that OpenCV can decode; replace or remove it"
@@ -33,9 +33,9 @@ class Store:
     """The pictures below one folder or in one LMDB.
 
     Args:
-        root: the folder or LMDB.
+        root: The folder or LMDB.
         backend: disk or lmdb.
-        flag: how an encoded picture is decoded: "color", to 8 bits, BGR; "any", the same, but gray stays
+        flag: How an encoded picture is decoded: "color", to 8 bits, BGR; "any", the same, but gray stays
             gray; "unchanged".
     """
 
@@ -50,11 +50,11 @@ class Store:
         that is used is read.
 
         Args:
-            file: its path below the root, or its key.
-            verified: compare all of the raw pixels with their checksum.
+            file: Its path below the root, or its key.
+            verified: Compare all of the raw pixels with their checksum.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: It cannot be read.
         """
         content = self._content(file)
         try:

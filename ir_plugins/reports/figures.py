@@ -24,13 +24,13 @@ class Figure(NamedTuple):
     """A sample as the page shows it.
 
     Args:
-        name: of the picture.
-        note: its dataset, its size and what was done to it, in words.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
-        wide: whether the figure takes the whole width of the page.
-        sources: by kind, the picture as a data URL.
-        pairs: the kinds that can be compared, left and right; the first pair is shown first.
+        name: Name of the picture.
+        note: Its dataset, its size and what was done to it, in words.
+        height: Height of the result, in pixels.
+        width: Width of the result, in pixels.
+        wide: Whether the figure takes the whole width of the page.
+        sources: By kind, the picture as a data URL.
+        pairs: The kinds that can be compared, left and right; the first pair is shown first.
     """
 
     name: str
@@ -54,11 +54,11 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
 def fit(sample: Sample, pixels: float) -> tuple[dict[str, np.ndarray], str]:
     """The pictures of a sample, made small enough.
 
-    They are cut alike around the centre where the larger ones are whole multiples of LQ, else scaled.
+    All are cut around the centre if the larger ones are whole multiples of LQ, otherwise scaled.
 
     Args:
-        sample: its pictures are (H, W, C), uint8, RGB.
-        pixels: how many pixels the result may have.
+        sample: Its pictures are (H, W, C), uint8, RGB.
+        pixels: How many pixels the result may have.
 
     Returns:
         The pictures by kind, and what was done to them in words, '' for nothing.

@@ -30,14 +30,14 @@ def write_tables(
     """Write metrics.csv and metrics.md, each whole or not at all.
 
     Args:
-        folder: where to write.
-        name: of the run.
-        rows: results of all pictures, one dataset after the other.
-        metrics: blocks of the metrics, by name.
-        how: notes about the measurement, by keyword.
+        folder: Where to write.
+        name: Name of the run.
+        rows: Results of all pictures, one dataset after the other.
+        metrics: Blocks of the metrics, by name.
+        how: Notes about the measurement, by keyword.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: A file cannot be written.
     """
     for file, text in (
         ("metrics.csv", as_csv(rows, metrics)),
@@ -54,8 +54,8 @@ def as_csv(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
     pass; peak_mb, its memory in 10^6 bytes (see MEANING in runtime/machine.py).
 
     Args:
-        rows: of the pictures.
-        metrics: their names.
+        rows: Rows of the pictures.
+        metrics: Their names.
     """
     names, text = list(metrics), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -100,8 +100,8 @@ def summary(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
     A line has the means of the metrics, the median of the seconds and the largest peak of memory.
 
     Args:
-        rows: of the pictures, one dataset after the other.
-        metrics: their names.
+        rows: Rows of the pictures, one dataset after the other.
+        metrics: Their names.
     """
     names = list(metrics)
     lines = [["dataset", "images", *names, "median s", "peak MB"]]
@@ -125,8 +125,8 @@ def remarks(rows: Iterable[PictureResult], metrics: Iterable[str]) -> Iterator[s
     """Notes about single pictures, for readers of the table.
 
     Args:
-        rows: of the pictures, one dataset after the other.
-        metrics: their names.
+        rows: Rows of the pictures, one dataset after the other.
+        metrics: Their names.
     """
     names = list(metrics)
     for _, found in _by_dataset(rows):

@@ -33,12 +33,12 @@ def write_report(
     """Write the page, whole or not at all.  If that fails, the log says why and the run continues.
 
     Args:
-        path: the file.
-        opt: completed options.
+        path: The file.
+        opt: Completed options.
         history: {"losses": [{"iter", "lr", loss: value, ...}, ...], "metrics": [{"iter", "dataset", metric:
             value, ...}, ...]}; values may be NaN or infinite.
-        samples: pictures of the last validation.
-        versions: of each package, by name.
+        samples: Pictures of the last validation.
+        versions: Versions of each package, by name.
     """
     try:
         # a file's name may not be valid text
@@ -93,11 +93,11 @@ class Measured(NamedTuple):
     """One metric on one dataset.
 
     Args:
-        metric: its name.
-        dataset: its name.
+        metric: Its name.
+        dataset: Its name.
         points: (iteration, value), in the order of iterations.
-        best: the best finite point, if any.
-        lower_is_better: which way is better.
+        best: The best finite point, if any.
+        lower_is_better: Which way is better.
     """
 
     metric: str

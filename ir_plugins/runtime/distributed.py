@@ -35,11 +35,11 @@ def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
 
     Args:
         launcher: pytorch or slurm.
-        port: of rank 0's machine, for slurm; MASTER_PORT comes first.
-        on_gpu: each rank has a GPU.
+        port: Port on rank 0's machine, for slurm; MASTER_PORT comes first.
+        on_gpu: Each rank has a GPU.
 
     Raises:
-        UserError: the environment is not a launcher's, or a GPU is missing.
+        UserError: The environment is not a launcher's, or a GPU is missing.
     """
     if launcher == "slurm":
         _be_as_torchrun(port)
@@ -76,7 +76,7 @@ def ending_together(arguments: Namespace) -> Iterator[None]:
     raise SystemExit.  After a signal, which reaches all ranks, only rank 0 raises Stopped.
 
     Args:
-        arguments: of the command line: `launcher`, and `debug`, with which each rank raises its own error.
+        arguments: The command line's `launcher`, and `debug`, with which each rank raises its own error.
     """
     try:
         yield

@@ -13,11 +13,11 @@ def alone(file: Path, refusal: str) -> Iterator[None]:
     """Hold a lock on a file; it ends with the process, however that ends.
 
     Args:
-        file: made if it is missing.
-        refusal: the message where another process holds the lock.
+        file: Made if it is missing.
+        refusal: The message where another process holds the lock.
 
     Raises:
-        UserError: another process holds the lock.
+        UserError: Another process holds the lock.
     """
     try:
         import fcntl

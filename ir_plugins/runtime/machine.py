@@ -29,8 +29,8 @@ def cost(work: Callable[[], object], device: torch.device) -> tuple[float, int |
     """The time and memory that a call takes.
 
     Args:
-        work: called once, without arguments.
-        device: where it works.
+        work: Called once, without arguments.
+        device: Where it works.
 
     Returns:
         Seconds, and peak bytes, which `MEANING` explains; None for the bytes where the system does not report
@@ -50,8 +50,8 @@ def peak_memory(device: torch.device, reset: bool = False) -> int:
     """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU.
 
     Args:
-        device: whose memory is meant.
-        reset: forget the peak so far first.
+        device: Whose memory is meant.
+        reset: Forget the peak so far first.
     """
     if reset:
         _reset_peak(device)

@@ -26,7 +26,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
     """Continue every sequence of random numbers where `random_state` left it.
 
     Args:
-        state: of `random_state`; without a GPU's state, the GPU's generator stays as it is.
+        state: As `random_state` returns it; without a GPU's state, the GPU's generator stays as it is.
     """
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
@@ -52,7 +52,7 @@ def seeded(*numbers: int) -> Iterator[None]:
     """Seed the random numbers on the CPU inside, and restore their state afterwards.
 
     Args:
-        numbers: the seed: whole numbers of at least 0.
+        numbers: The seed: whole numbers of at least 0.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -15,11 +15,11 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
     """A file to write to, which becomes `path` when the block ends; an error leaves what was there before.
 
     Args:
-        path: missing folders are made.
-        durable: the file also survives a power cut.
+        path: Missing folders are made.
+        durable: The file also survives a power cut.
 
     Raises:
-        OSError: the disk is full, or a folder cannot be made.
+        OSError: The disk is full, or a folder cannot be made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,14 +42,14 @@ def save_whole(content: Any, path: str | Path) -> str:
     """Write a file with torch.save, whole and durable.
 
     Args:
-        content: what to save.
-        path: the file.
+        content: What to save.
+        path: The file.
 
     Returns:
         The SHA-256 of the file.
 
     Raises:
-        OSError: the disk is full, or a folder cannot be made.
+        OSError: The disk is full, or a folder cannot be made.
     """
     import torch  # here, because it is slow and writers of other files do not need it
 
@@ -68,8 +68,8 @@ def is_intact(path: str | Path, digest: str | None = None) -> bool:
     torch writes a checksum of every record, but does not compare it when it reads.
 
     Args:
-        path: the file.
-        digest: a SHA-256 that the file must have; default: any.
+        path: The file.
+        digest: A SHA-256 that the file must have; default: any.
     """
     try:
         with zipfile.ZipFile(path) as archive:

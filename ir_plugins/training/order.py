@@ -32,7 +32,7 @@ class Draw(NamedTuple):
     """One item that a worker has to make.
 
     Args:
-        index: Of the picture in the dataset.
+        index: Index of the picture in the dataset.
         patch_size: Side of the GT patch, pixels; None: as the dataset's own options say.
         seed: Seeds the random numbers of this item.
     """
@@ -70,8 +70,8 @@ class TrainOrder(Sampler[list[Draw]]):
         first: The first iteration, from 1.
         place: Where the first iteration's pictures begin.
         ratio: How often an epoch goes through the dataset.
-        seed: Of the run.
-        rank: Of this process.
+        seed: Seed of the run.
+        rank: Rank of this process.
         world_size: How many processes there are.
 
     Raises:

@@ -191,7 +191,7 @@ def _refuse_to_archive_weights(opt: Options) -> None:
         if key.startswith("pretrain_network") and value and root.resolve() in Path(value).resolve().parents:
             raise UserError(
                 f"path:{key}: {value} lies in {root}, which a new run named {opt['name']} archives; "
-                "choose another name, or --auto_resume to go on with that run"
+                "choose another name, or --auto_resume to continue that run"
             )
 
 

@@ -88,9 +88,8 @@ class Run:
     def _train(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:
         start_time = time.time()
         if self.iteration >= self.total_iter:
-            self.logger.info(
-                f"Already at iteration {self.iteration} of {self.total_iter}; raise train:total_iter to go on"
-            )
+            place = f"Already at iteration {self.iteration} of {self.total_iter}"
+            self.logger.info(f"{place}; raise train:total_iter to continue")
         if "random" in self.state:
             # only now: starting the workers draws numbers too
             self._restore_random_states(self.state["random"])
@@ -203,9 +202,9 @@ class Run:
         if self.saved != self.iteration:
             self.save()
         if self.saved != self.iteration:
-            text = "and could not save; --auto_resume goes on from the checkpoint before"
+            text = "and could not save; --auto_resume continues from the checkpoint before"
         else:
-            text = "and saved; --auto_resume goes on from there"
+            text = "and saved; --auto_resume continues from there"
         number = max(gathered(self.interruption.received or 0))
         message = f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
         self._report()
@@ -238,7 +237,7 @@ class Run:
         if len(states) != self.opt["world_size"]:
             self.logger.warning(
                 f"The training state is of {len(states)} processes, this run has {self.opt['world_size']}: "
-                "it goes on, but not to the same bits"
+                "it continues, but not with the same bits"
             )
         if self.opt["rank"] < len(states):
             restore_random_state(states[self.opt["rank"]])

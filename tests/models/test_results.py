@@ -60,8 +60,8 @@ def test_what_is_not_finite_is_counted_and_the_first_is_named():
 def test_faults_are_told_in_one_line():
     assert first_fault([row(), row("b")]) == ""
     assert first_fault([row(), row("b", "too small")]) == "set: picture b: too small"
-    assert first_fault([row("b", "x"), row("c", "y")]) == "set: picture b: x (1 more picture alike)"
-    assert first_fault([row("b", "x")] * 3).endswith("(2 more pictures alike)")
+    assert first_fault([row("b", "x"), row("c", "y")]) == "set: picture b: x (and 1 more picture)"
+    assert first_fault([row("b", "x")] * 3).endswith("(and 2 more pictures)")
 
 
 def test_metrics_are_taken_where_they_can_be(monkeypatch):

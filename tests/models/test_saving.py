@@ -326,7 +326,7 @@ def test_a_full_disk_costs_one_line_and_one_checkpoint(share, disk, messages):
     )
     assert [text for text in messages if "checkpoint" in text] == [
         "ERROR The checkpoint of iteration 2 could not be saved: No space left on device; "
-        "earlier ones are intact, the run goes on"
+        "earlier ones are intact, the run continues"
     ]
     assert pairs() == [1] and model.last_saved == 1
     assert [(MODELS / "net_g_1.pth").read_bytes(), (STATES / "1.state").read_bytes()] == before

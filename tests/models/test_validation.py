@@ -275,7 +275,7 @@ def test_while_training_a_full_disk_costs_the_picture_alone(data, monkeypatch, m
     assert saved() == [f"{n}/{n}_7.png" for n in (0, 1, 3, 4)]
     warnings = [text for text in messages if text.startswith("WARNING")]
     assert len(warnings) == 1
-    assert warnings[0].endswith("2/2_7.png: not saved: No space left on device; training goes on")
+    assert warnings[0].endswith("2/2_7.png: not saved: No space left on device; training continues")
     assert len(found.samples) == 3 and net.metric_results["psnr"] > 0
 
 
@@ -339,7 +339,7 @@ def test_weights_that_fail_on_a_picture_are_not_the_best(data, messages, by):
     net.validation(loader, 1, None, save_img=True)
     assert all(np.isnan(value) for value in net.metric_results.values())
     assert [text for text in messages if text.startswith("WARNING")] == [
-        "WARNING val: picture 1: the network's output is not finite (1 more picture alike); training goes on"
+        "WARNING val: picture 1: the network's output is not finite (and 1 more picture); training continues"
     ]
     assert not Path("experiments/tiny/models/net_g_best.pth").exists() and len(saved()) == 5
     net, loader = model(METRICS)
@@ -359,7 +359,7 @@ def test_while_training_a_metric_that_refuses_a_picture_is_told_and_left_out(dat
     heights = [2 * h for h, _ in SIZES if h != 13]
     assert net.metric_results["height"] == sum(heights) / 4 and net.metric_results["psnr"] > 0
     assert [text for text in messages if text.startswith("WARNING")] == [
-        "WARNING val: picture 1: val:metrics:height: too high; training goes on"
+        "WARNING val: picture 1: val:metrics:height: too high; training continues"
     ]
     assert net.best_metric_results["val"]["height"]["iter"] == 1
 

@@ -151,7 +151,7 @@ def test_a_signal_to_one_rank_ends_all_at_one_iteration(tiny, monkeypatch):
 
     assert ranks.run(2, task) == [143, 143]
     assert told() == [
-        "basicsr train: stopped at iteration 3 by SIGTERM, and saved; --auto_resume goes on from there"
+        "basicsr train: stopped at iteration 3 by SIGTERM, and saved; --auto_resume continues from there"
     ]
     assert state(3)["iter"] == 3
     assert ranks.run(2, ranks.task(*more, auto_resume=True)) == [0, 0]

@@ -258,7 +258,7 @@ def test_a_signal_saves_and_ends_the_run(undisturbed, monkeypatch, capsys, numbe
     at = {"step": 13, "data": 12, "validation": 10, "save": 10}[moment]  # three pictures go through feed_data
     name = "SIGTERM" if number == signal.SIGTERM else "SIGINT"
     expected = (
-        f"basicsr train: stopped at iteration {at} by {name}, and saved; --auto_resume goes on from there"
+        f"basicsr train: stopped at iteration {at} by {name}, and saved; --auto_resume continues from there"
     )
     error = capsys.readouterr().err
     assert expected in error and "Traceback" not in error

@@ -48,7 +48,7 @@ class PictureDataset(Dataset):
         opt: The dataset's block, with `phase` filled in; `scale` is 1 if it is missing.
 
     Raises:
-        UserError: an option cannot work, or pictures do not pair; the message begins with the key.
+        UserError: An option cannot work, or pictures do not pair; the message begins with the key.
     """
 
     # the keys of its block beside the loader's, and the required ones
@@ -85,8 +85,8 @@ class PictureDataset(Dataset):
         Only GT's if `finished` makes LQ from it.
 
         Args:
-            pictures: of each kind, (H, W, C), as stored.
-            window: in the pixels of LQ.
+            pictures: Pictures of each kind, (H, W, C), as stored.
+            window: In the pixels of LQ.
         """
         raise NotImplementedError
 
@@ -94,10 +94,10 @@ class PictureDataset(Dataset):
         """Height and width of LQ.
 
         Args:
-            pictures: of each kind, (H, W, C), as stored.
+            pictures: Pictures of each kind, (H, W, C), as stored.
 
         Raises:
-            ValueError: the pictures' sizes do not fit.
+            ValueError: The pictures' sizes do not fit.
         """
         raise NotImplementedError
 

@@ -37,8 +37,8 @@ def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
     """The key and a text for each mistake in a level.
 
     Args:
-        key: of the level.
-        value: a number, or the least and the greatest to draw between.
+        key: Key of the level.
+        value: A number, or the least and the greatest to draw between.
     """
     if value is None:
         yield key, f"is missing; write a number, or the least and the greatest: {key}: [5, 50]"
@@ -52,8 +52,8 @@ def drawn(level: Any, *, whole: bool = False) -> Any:
     """A level, drawn if it is a range.
 
     Args:
-        level: a number, or the least and the greatest.
-        whole: draw a whole number.
+        level: A number, or the least and the greatest.
+        whole: Draw a whole number.
     """
     if not isinstance(level, list):
         return level

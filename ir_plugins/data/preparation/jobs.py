@@ -22,9 +22,9 @@ class Output(NamedTuple):
     """A file to be made.
 
     Args:
-        file: its path.
-        height: in pixels; 0 for a text.
-        width: in pixels.
+        file: Its path.
+        height: In pixels; 0 for a text.
+        width: In pixels.
     """
 
     file: Path
@@ -36,10 +36,10 @@ class Job(NamedTuple):
     """Some files, and the outputs that are made from them.
 
     Args:
-        name: the journal's name for the job.
-        sources: the files.
-        outputs: what is made.
-        make: gets the sources' bytes and yields, for each output in order, pixels (H, W) or (H, W, C), or the
+        name: The journal's name for the job.
+        sources: The files.
+        outputs: What is made.
+        make: Gets the sources' bytes and yields, for each output in order, pixels (H, W) or (H, W, C), or the
             bytes of the file; it raises Broken before it yields anything.  None: the sources already are the
             outputs.
     """
@@ -54,7 +54,7 @@ class Journal:
     """A record of what earlier runs have finished: a JSON object in each line.
 
     Args:
-        path: the file; it may be missing.
+        path: The file; it may be missing.
     """
 
     def __init__(self, path: Path):
@@ -81,13 +81,13 @@ def decoded(content: bytes, height: int, width: int, flag: int = cv2.IMREAD_COLO
     """The pixels of an image file, (H, W) or (H, W, C).
 
     Args:
-        content: the bytes of the file.
-        height: the least height, in pixels.
-        width: the least width, in pixels.
+        content: The bytes of the file.
+        height: The least height, in pixels.
+        width: The least width, in pixels.
         flag: OpenCV's, how to decode.
 
     Raises:
-        Broken: it is no image of at least this size.
+        Broken: It is no image of at least this size.
     """
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     if pixels is None or pixels.shape[0] < height or pixels.shape[1] < width:
@@ -101,10 +101,10 @@ def refuse_foreign(
     """Raise UserError if the folders hold anything that these jobs and settings do not make.
 
     Args:
-        settings: of this run.
-        journal: of the runs before.
-        jobs: of this run.
-        folders: what the jobs fill.
+        settings: Settings of this run.
+        journal: Journal of the runs before.
+        jobs: Jobs of this run.
+        folders: What the jobs fill.
     """
     there = [str(folder) for folder in folders if folder.exists() and files_in(folder, recursive=True)]
     if journal.settings is None and there:
@@ -131,13 +131,13 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
     """Write every output that is not there yet.
 
     Args:
-        jobs: in the order of their reports.
-        journal: what is finished; it is continued.
-        workers: threads; None for one per usable core.
-        option: the option that named the sources; messages begin with it.
+        jobs: In the order of their reports.
+        journal: What is finished; it is continued.
+        workers: Threads; None for one per usable core.
+        option: The option that named the sources; messages begin with it.
 
     Raises:
-        UserError: sources cannot be decoded.
+        UserError: Sources cannot be decoded.
     """
 
     def make_one(job: Job) -> str | None:
@@ -153,10 +153,8 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
         except Broken:
             return None
         if len(job.outputs) > 1:
-            for output in job.outputs:
-                output.file.unlink(
-                    missing_ok=True
-                )  # those of other sources with this name must not mix with these
+            for output in job.outputs:  # they may be of other sources: the two must not mix
+                output.file.unlink(missing_ok=True)
         for output, pixels in zip(job.outputs, made, strict=True):
             _write(output.file, pixels)
         return digest.hexdigest()
@@ -190,11 +188,11 @@ def verify(jobs: Iterable[Job], workers: int | None) -> None:
     """Compare the size of every written picture with the plan.
 
     Args:
-        jobs: what was made.
-        workers: threads; None for one per usable core.
+        jobs: What was made.
+        workers: Threads; None for one per usable core.
 
     Raises:
-        UserError: a file is missing, damaged or of another size.
+        UserError: A file is missing, damaged or of another size.
     """
 
     def fault(output: Output) -> str:
@@ -217,14 +215,14 @@ def pack(
     """Pack every folder into the LMDB beside it, unless that holds the same images.
 
     Args:
-        jobs: what the folders hold.
-        folders: to be packed.
-        journal: what is finished; it is continued.
-        workers: threads; None for one per usable core.
+        jobs: What the folders hold.
+        folders: To be packed.
+        journal: What is finished; it is continued.
+        workers: Threads; None for one per usable core.
         codec: png or raw.
 
     Raises:
-        UserError: an LMDB holds something else, or cannot be written.
+        UserError: An LMDB holds something else, or cannot be written.
     """
     content = _content(jobs, journal)
     if codec != "png":
@@ -248,9 +246,9 @@ def outdated(jobs: Iterable[Job], folders: Iterable[Path], journal: Journal) -> 
     """The LMDBs that hold other pictures than their folders do now.
 
     Args:
-        jobs: what the folders hold.
-        folders: that may be packed.
-        journal: what is finished.
+        jobs: What the folders hold.
+        folders: That may be packed.
+        journal: What is finished.
     """
     content = _content(jobs, journal)
     packed = {Path(f"{folder}.lmdb"): journal.databases.get(_key(folder, journal)) for folder in folders}

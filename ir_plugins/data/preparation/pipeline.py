@@ -20,8 +20,8 @@ def exit_status(program: str, work: Callable[[], object]) -> int:
     """Run a script; print the error that ends it.
 
     Args:
-        program: the script's name; messages begin with it.
-        work: what the script does, called without arguments.
+        program: The script's name; messages begin with it.
+        work: What the script does, called without arguments.
 
     Returns:
         The exit status: 0 on success, 2 for the user's mistakes, 130 for Ctrl-C.
@@ -54,21 +54,21 @@ def prepare(
 ) -> list[str]:
     """Make a set.  When interrupted, call it again to continue.
 
-    Nothing is written before every picture has been looked at.
+    Nothing is written before every picture has been checked.
 
     Args:
-        name: of the set, a key of PRESETS.
-        folders: where it was unpacked.
-        output: where to write.
-        workers: threads; default: one per usable core.
-        lmdb: also pack each folder into FOLDER.lmdb.
-        codec: of the LMDBs, png or raw.
+        name: Name of the set, a key of PRESETS.
+        folders: Where it was unpacked.
+        output: Where to write.
+        workers: Threads; default: one per usable core.
+        lmdb: Also pack each folder into FOLDER.lmdb.
+        codec: Codec of the LMDBs, png or raw.
 
     Returns:
         What to report, line by line.
 
     Raises:
-        UserError: the folders do not hold the whole set, or the output holds something else.
+        UserError: The folders do not hold the whole set, or the output holds something else.
     """
     preset = PRESETS[name]
     sources = [Source(existing_folder(folder, "--source")) for folder in folders]
@@ -85,7 +85,7 @@ def prepare(
             raise UserError(f"--output: {link} is there already and is not {target}; move it away")
     _refuse_twins(plan.jobs)
     journal = Journal(output / JOURNAL)
-    # a set that is in its place already is only looked at
+    # a set that is in its place already is only checked
     if lmdb or plan.links or any(job.make for job in plan.jobs):
         refuse_foreign({"preset": name}, journal, plan.jobs, to_fill)
         output.mkdir(parents=True, exist_ok=True)
@@ -142,11 +142,11 @@ def _settled(job: Job, folders: dict[Path, Path]) -> Job:
     """The job, with nothing to make if its sources are its outputs.
 
     Args:
-        job: as planned.
-        folders: that are written, by resolved path.
+        job: As planned.
+        folders: That are written, by resolved path.
 
     Raises:
-        UserError: a source lies in a folder that is written, which would then hold two kinds of pictures.
+        UserError: A source lies in a folder that is written, which would then hold two kinds of pictures.
     """
     outputs = [output.file for output in job.outputs]
     pairs = zip(job.sources, outputs, strict=False)

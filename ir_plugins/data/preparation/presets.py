@@ -17,9 +17,9 @@ class Preset:
     """A set.
 
     Args:
-        about: a description in one line.
-        parts: what to make.
-        sr: what `prepare_sr` makes: "" nothing; "train" everything; "test" HR and LR of the pictures in GT,
+        about: A description in one line.
+        parts: What to make.
+        sr: What `prepare_sr` makes: "" nothing; "train" everything; "test" HR and LR of the pictures in GT,
             which come from `parts`.
     """
 

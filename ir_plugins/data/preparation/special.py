@@ -23,10 +23,10 @@ class Blocks:
     They become SCENE_BLOCK.png, both counted from 1.
 
     Args:
-        folder: below the output.
-        files: by role, the name of the MATLAB file.
-        published: how many the published set has.
-        optional: the set is fine without them.
+        folder: Below the output.
+        files: By role, the name of the MATLAB file.
+        published: How many the published set has.
+        optional: The set is fine without them.
     """
 
     folder: str
@@ -99,9 +99,9 @@ class Boxes:
     bits, and the server scores results of unrounded pixels.
 
     Args:
-        folder: below the output.
-        published: how many boxes the published set has.
-        optional: the set is fine without them.
+        folder: Below the output.
+        published: How many boxes the published set has.
+        optional: The set is fine without them.
     """
 
     folder: str
@@ -192,10 +192,10 @@ class PairList:
     it names.
 
     Args:
-        folder: empty, since the text itself is the part.
-        name: of the text.
-        published: how many pairs the published set has.
-        optional: the set is fine without it.
+        folder: Empty, since the text itself is the part.
+        name: Name of the text file.
+        published: How many pairs the published set has.
+        optional: The set is fine without it.
     """
 
     folder: str

@@ -50,13 +50,13 @@ def feature_refinement(
 
 
 def gelu_gate(x: Tensor, gate: Tensor, *, activate_gate: bool = False, overwrite: bool = False) -> Tensor:
-    """gelu(x) * gate, or gelu(x) * gelu(gate), of which the backward pass keeps nothing but x and gate.
+    """gelu(x) * gate, or gelu(x) * gelu(gate); the backward pass keeps only x and gate.
 
     Args:
         x: Any shape.
         gate: The same shape.
         activate_gate: Whether the gate passes a GELU too.
-        overwrite: Whether x and gate may be overwritten; then there is no backward pass.
+        overwrite: Whether x and gate may be overwritten; there is no backward pass then.
     """
     if overwrite:
         return _gelu(x, True).mul_(_gelu(gate, True) if activate_gate else gate)
