@@ -19,7 +19,7 @@ def test_check_touches_no_disk(workplace, capsys):
     assert [path.name for path in Path().iterdir()] == ["o.yml"]
 
 
-def test_check_tells_every_problem_and_fails(workplace, capsys):
+def test_check_shows_every_problem_and_fails(workplace, capsys):
     Path("o.yml").write_text(yaml.safe_dump(tiny_options() | {"nmae": 1, "trian": 2}))
     assert main(["check", "-opt", "o.yml"]) == 2
     out, error = capsys.readouterr()
@@ -189,7 +189,7 @@ def test_torchrun_spellings_of_local_rank_are_accepted(workplace, capsys):
         assert "no such option file" in capsys.readouterr().err
 
 
-def test_list_tells_the_keys_of_a_dataset(capsys):
+def test_list_shows_the_keys_of_a_dataset(capsys):
     assert main(["list", "datasets", "JPEGDataset"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "  encoder: one of opencv, libjpeg; which library compresses; default opencv" in lines

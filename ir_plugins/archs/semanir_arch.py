@@ -190,8 +190,10 @@ class _KeySemanticNet(nn.Module):
 
     def __init__(self, **arguments: Any):
         super().__init__()
-        for name in arguments.keys() - inspect.signature(type(self)).parameters.keys():
-            raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument '{name}'")
+        known = inspect.signature(type(self)).parameters
+        if unknown := [name for name in arguments if name not in known]:
+            name = type(self).__name__
+            raise TypeError(f"{name}.__init__() got an unexpected keyword argument '{unknown[0]}'")
         self.settings = settings = self.settings_type(**arguments)
         self._top_k = half_of_a_window(settings.window_size) if settings.top_k is None else settings.top_k
         in_chans, stages = settings.in_chans, len(settings.depths)

@@ -147,7 +147,7 @@ class Trial(NamedTuple):
 
     Args:
         picture: The input's shape, (1, C, H, W).
-        shape: The output's; None where it is no tensor, or there is none.
+        shape: The output's; None if it is no tensor, or there is none.
         error: Why there is no output; None if there is one.
     """
 

@@ -33,7 +33,7 @@ def with_shared(schema: Json, prefix: str = "") -> Json:
 
 
 def as_text(schema: Json) -> str:
-    """JSON with objects and lists on one line where they fit."""
+    """JSON with objects and lists on one line if they fit."""
     return _text(schema, "")
 
 

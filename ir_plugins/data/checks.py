@@ -45,7 +45,7 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     backend, kind = _backend(name, opt), registered(DATASET_REGISTRY, opt.get("type"))
     if opt.get("sets"):
         return sum(check_dataset(f"{name}:sets:{n}", block) or 0 for n, block in blocks(opt).items())
-    # Restormer's published option files write `dataroot_lq: none` where there is none
+    # Restormer's published option files write `dataroot_lq: none` if there is none
     given = {key: value for key, value in opt.items() if key.startswith("dataroot")}
     roots = {key: str(value) for key, value in given.items() if value not in (None, "none")}
     faults = []
@@ -120,7 +120,7 @@ def _scale(opt: Mapping[str, Any]) -> int:
 
 
 def _check_root(where: str, root: str, backend: str) -> None:
-    """Raise unless `root` is a folder and, exactly where the backend is lmdb, a whole LMDB."""
+    """Raise UserError unless `root` is a folder, and an LMDB if and only if the backend is lmdb."""
     if not Path(root).exists() and Path(f"{root}.part").exists():
         raise UserError(f"{where}: {root} is unfinished, there is only {root}.part; run `basicsr lmdb` again")
     existing_folder(root, where)

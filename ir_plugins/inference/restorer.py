@@ -29,7 +29,7 @@ class Restorer:
         device: Where the net runs; default: where it is now.
         precision: Number format of the forward pass, "fp32", "bf16" or "fp16"; weights keep theirs.
         size_multiple: The input's sides are padded by reflection to multiples of it; default: what the net
-            declares, where that does not depend on its arguments.
+            declares, if that does not depend on its arguments.
         max_batch: The most pictures that go through the net at once; default: no limit.
 
     Raises:

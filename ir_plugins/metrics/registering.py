@@ -21,7 +21,7 @@ def metric(
 
     Args:
         better: Which values are better, for a block of `val:metrics` that does not say so.
-        rehearse: `basicsr check` calls it with the block's arguments instead of f, where f would fetch
+        rehearse: `basicsr check` calls it with the block's arguments instead of f, if f would fetch
             something.
     """
 

@@ -22,13 +22,13 @@ class PictureResult(NamedTuple):
 
     Args:
         dataset: Its dataset's name.
-        group: The part of the dataset that it belongs to; "" where there is one part only.
+        group: The part of the dataset that it belongs to; "" if there is one part only.
         image: Its name.
         height: Height of the result, pixels.
         width: Width of the result, pixels.
         metrics: Values by the metrics' names, without metrics that could not be measured.
-        seconds: Seconds of the forward pass; None where it was not measured.
-        peak_bytes: Memory of the forward pass; None where it was not measured.
+        seconds: Seconds of the forward pass; None if it was not measured.
+        peak_bytes: Memory of the forward pass; None if it was not measured.
         fault: What went wrong; "" if nothing did.
     """
 
@@ -49,7 +49,7 @@ class SetResult(NamedTuple):
     Args:
         dataset: Its name.
         means: A value for each metric that was measured.
-        pictures: Each picture, in the dataset's order; None where the model reports means only.
+        pictures: Each picture, in the dataset's order; None if the model reports means only.
         samples: A few pictures to look at.
     """
 
@@ -60,7 +60,7 @@ class SetResult(NamedTuple):
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of the finite values; of all values where none is finite; NaN where there is no value.
+    """The mean of the finite values; of all values if none is finite; NaN if there is no value.
 
     The PSNR of a picture that equals its GT is infinite and would hide all others.
     """
@@ -103,7 +103,7 @@ def measure(
     """Measure one picture.
 
     Args:
-        pictures: `img` and, where there is GT, `img2`; metrics that compare are left out without it.
+        pictures: `img` and, if there is GT, `img2`; metrics that compare are left out without it.
         blocks: `val:metrics` of the options.
 
     Returns:

@@ -39,7 +39,7 @@ class SavingModel(SRModel):
             run_state: What the run keeps in the training state beside the model's own; default: nothing.
 
         Returns:
-            What could not be saved, and why; None where all went well.
+            What could not be saved, and why; None if all went well.
         """
         try:
             # not SRModel.save, which has no `run_state`
@@ -124,7 +124,7 @@ class SavingModel(SRModel):
             super().resume_training(resume_state)
         else:
             self._resume_with_another_recipe(resume_state)
-        if resume_state.get("scaler"):  # none where the run was not in fp16 before
+        if resume_state.get("scaler"):  # none if the run was not in fp16 before
             self.scaler.load_state_dict(resume_state["scaler"])
         self.skipped, self.skipped_in_row = resume_state.get("skipped", (0, 0))
         if resume_state.get("best"):
@@ -196,7 +196,7 @@ class SavingModel(SRModel):
             best[metric].update(before[metric])  # the file still holds those weights
 
     def save_networks(self, name: int | str) -> None:
-        """Write net_g_NAME.pth: the weights and, where there is one, their average."""
+        """Write net_g_NAME.pth: the weights and, if there is one, their average."""
         nets = {"params": self.net_g}
         if hasattr(self, "net_g_ema"):
             nets["params_ema"] = self.net_g_ema

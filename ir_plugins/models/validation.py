@@ -70,7 +70,7 @@ class ValidatingModel(SavingModel):
             chooses_best: Whether these weights may become net_g_best.pth.
 
         Raises:
-            Stopped: On all ranks, where one is interrupted.
+            Stopped: On all ranks, if one is interrupted.
         """
         stops = interrupted or (lambda: False)
         dataset = dataloader.dataset.opt["name"]  # pyright: ignore[reportAttributeAccessIssue]
@@ -159,7 +159,7 @@ class ValidatingModel(SavingModel):
         return cost(self.test, self.device)
 
     def _measured_values(self, visuals: dict[str, Tensor], finite: bool) -> tuple[dict[str, float], str]:
-        """`results.measure` of a picture; all NaN where the output is not finite."""
+        """`results.measure` of a picture; all NaN if the output is not finite."""
         blocks = self.opt["val"].get("metrics") or {}
         if finite:
             return measure(self.measured(visuals), blocks)
@@ -197,7 +197,7 @@ class ValidatingModel(SavingModel):
         """The pictures that metrics get, on the scale of 0 to 255, as they would be saved.
 
         Args:
-            visuals: `result` and, where there is one, `gt`, each (1, C, H, W).
+            visuals: `result` and, if there is one, `gt`, each (1, C, H, W).
 
         Returns:
             The result as `img` and GT as `img2`.

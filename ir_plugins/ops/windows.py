@@ -133,7 +133,7 @@ def regions(grid: WindowGrid, device: torch.device, mask_padding: bool = True) -
         mask_padding: Whether padding has a label of its own, default true.
 
     Returns:
-        Labels (M, N), or None where all tokens of each window may see each other.
+        Labels (M, N), or None if all tokens of each window may see each other.
     """
     if grid.is_whole:
         return None
@@ -166,7 +166,7 @@ def attention_mask(
             a compiler records, whose tensors must not outlive it.
 
     Returns:
-        (M, 1, N, N) of float32, 0 where two tokens may see each other and -inf where not; None where all may.
+        (M, 1, N, N) of float32, 0 where two tokens may see each other and -inf where not; None if all may.
     """
     if not keep or type(x) is not Tensor or _mask_numbers(grid) > KEPT_NUMBERS:
         return _attention_mask(grid, x.device, mask_padding)

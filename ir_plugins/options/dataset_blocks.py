@@ -122,7 +122,7 @@ def backend_problems(keys: Keys, backend: Any) -> Iterator[Problem]:
 
     Args:
         keys: Where it stands.
-        backend: The block; None where it is missing, which another check reports.
+        backend: The block; None if it is missing, which another check reports.
     """
     if backend is None:
         return

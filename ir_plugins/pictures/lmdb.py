@@ -153,7 +153,7 @@ def _refuse_existing(database: Path) -> None:
 
 
 def _refuse_too_large(sources: dict[str, Path], part: Path, workers: int) -> None:
-    """Raise UserError where the pixels of these files cannot fit on the disk."""
+    """Raise UserError if the pixels of these files cannot fit on the disk."""
 
     def size(path: Path) -> int:
         try:
@@ -286,7 +286,7 @@ def _verify(env: Any, record_db: Any, sources: dict[str, Path], codec: str, work
 
 
 def _shape(value: memoryview, codec: str) -> list[int]:
-    """[h, w, c] of a stored picture; nothing where it does not decode."""
+    """[h, w, c] of a stored picture; empty if it does not decode."""
     if codec == "raw":
         return list(raw.view(value).shape)
     pixels = cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED)

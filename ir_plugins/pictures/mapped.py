@@ -26,7 +26,7 @@ class MappedLmdb:
         self._transaction: Any = None
 
     def get(self, key: str) -> memoryview:
-        """The value of a key, read-only.  Raises UserError where it is missing."""
+        """The value of a key, read-only.  Raises UserError if it is missing."""
         # looked up each time: a forked process may not use its parent's environment
         environment = lmdb_environment(self._folder, LMDB_READING)
         if environment is not self._environment:

@@ -152,7 +152,7 @@ def is_first_here() -> bool:
 
 def launch() -> str | None:
     """A unique name of the torchrun that started this process; it stays the same after a restart."""
-    # TORCHELASTIC_RESTART_COUNT stays 0 where a machine has come back or joined
+    # TORCHELASTIC_RESTART_COUNT stays 0 if a machine has come back or joined
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")  # UNIQUE_FOLDER/attempt_N/LOCAL_RANK/error.json
     return str(Path(file).parents[2]) if file else None
 

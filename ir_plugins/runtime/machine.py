@@ -33,7 +33,7 @@ def cost(work: Callable[[], object], device: torch.device) -> tuple[float, int |
         device: Where it works.
 
     Returns:
-        Seconds, and peak bytes, which `MEANING` explains; None for the bytes where the system does not report
+        Seconds, and peak bytes, which `MEANING` explains; None for the bytes if the system does not report
         them: GPUs and Linux do.
     """
     known = _reset_peak(device)

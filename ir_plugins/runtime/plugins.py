@@ -182,7 +182,7 @@ class _Blaming:
                 del table[name]
 
     def _folder(self) -> str:
-        """The plugin's file, or its folder where it is a package."""
+        """The plugin's file, or its folder if it is a package."""
         try:
             spec = importlib.util.find_spec(self.module.partition(".")[0])
         except (ImportError, ValueError):
@@ -230,7 +230,7 @@ def _tables() -> list[dict[str, Any]]:
 
 
 def _shown(path: Path) -> str:
-    """A path relative to the current directory, where it lies below it."""
+    """A path relative to the current directory, if it lies below it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

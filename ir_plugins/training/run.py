@@ -227,7 +227,7 @@ class Run:
         return step.stage
 
     def _batches(self, workers: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The batches, through BasicSR's CUDAPrefetcher where the options ask for it."""
+        """The batches, through BasicSR's CUDAPrefetcher if the options ask for it."""
         # not BasicSR's CPUPrefetcher, which starts the workers twice
         if self.opt["datasets"]["train"].get("prefetch_mode") != "cuda":
             return workers

@@ -32,7 +32,7 @@ def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict
             one state dict.
 
     Raises:
-        UserError: Naming the file, where it cannot be read or holds no weights.
+        UserError: The file cannot be read or holds no weights.
     """
     return read_checkpoint(path, param_key)[0]
 
@@ -47,7 +47,7 @@ def read_network(path: str | Path) -> dict[str, Any] | None:
         {"network_g": {type, arguments...}, "scale": int, "value_range": [0.0, 1.0]}.
 
     Raises:
-        UserError: Naming the file, where it cannot be read.
+        UserError: The file cannot be read.
     """
     return _network_in(_read(path)[1])
 
@@ -84,7 +84,7 @@ def save_weights(
         network: How to build their network, as `read_network` returns it; None: leave that out.
 
     Raises:
-        UserError: Naming the file, where its ending is another or it cannot be written.
+        UserError: The file has another ending, or cannot be written.
     """
     path = Path(path)
     if path.suffix not in (".pth", ".safetensors"):

@@ -95,7 +95,7 @@ def test_the_table_of_what_editors_cannot_see_is_kept_up():
     assert set(CHANGES) >= BEYOND_EDITORS
 
 
-def test_every_name_can_be_given_and_tells_its_arguments(validator):
+def test_every_name_can_be_given_and_shows_its_arguments(validator):
     kinds = {"archs": "network", "losses": "loss", "metrics": "metric", "datasets": "dataset"}
     kinds |= {"schedulers": "scheduler", "optimizers": "optimizer"}
     for kind, definition in kinds.items():

@@ -70,7 +70,7 @@ def listing_arguments(*plugins):
     return Namespace(kind="ffns", name=None, plugin=list(plugins))
 
 
-def test_a_name_that_is_unknown_is_told_live(capsys):
+def test_a_name_that_is_unknown_is_reported_live(capsys):
     from ir_plugins.cli import main
 
     assert main(["list", "archs", "Nothing"]) == 2

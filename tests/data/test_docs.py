@@ -23,7 +23,7 @@ def test_the_example_of_a_mixture_is_valid(workplace):
     option_file.check(read_options("o.yml"), "o.yml", is_train=True)
 
 
-def test_every_dataset_and_every_preset_is_told():
+def test_every_dataset_and_every_preset_is_reported():
     ours = [name for name, kind in named("datasets").items() if kind.__module__.startswith("ir_plugins.")]
     for name in (*(name for name in ours if not name.startswith("Dataset_")), *PRESETS):
         assert f"`{name}`" in TEXT or f"prepare_data.py {name} " in TEXT, name

@@ -169,7 +169,7 @@ def test_other_files_are_let_be():
     assert names(MODELS) == ["net_g_2.pth", "net_g_mine.pth"]
 
 
-def test_an_older_checkpoint_that_cannot_be_removed_is_told_alone(monkeypatch, messages):
+def test_an_older_checkpoint_that_cannot_be_removed_is_reported_alone(monkeypatch, messages):
     model = small_model()
     model.opt["logger"]["keep_last"] = 1
     model.save(0, 1)

@@ -234,7 +234,7 @@ def test_one_flipped_bit_is_seen_where_all_of_a_picture_is_read(folder, pictures
         store.read("a", verified=True)
 
 
-def test_a_damaged_page_is_told(folder):
+def test_a_damaged_page_is_reported(folder):
     data = folder / "raw.lmdb/data.mdb"
     content = bytearray(data.read_bytes())
     options = {"type": "GaussianNoiseDataset", "dataroot_gt": str(folder / "raw.lmdb"), "sigma": 5}

@@ -129,7 +129,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(tiny, monkeypat
 
 
 def interrupted_at(iteration, rank=1):
-    """A run whose rank is told to end in the middle of an iteration."""
+    """A run with a rank that gets a signal in the middle of an iteration."""
     step = RestorationModel.optimize_parameters
 
     def told_to_end(self, current_iter):

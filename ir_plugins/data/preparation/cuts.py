@@ -17,7 +17,7 @@ def grid(height: int, width: int, *, size: int, step: int, spare: int = 0) -> li
         width: Width of the picture, in pixels.
         size: The side of a square, in pixels; a shorter side of the picture stays uncut.
         step: From one square to the next, in pixels.
-        spare: How many pixels at the right and the bottom may stay uncovered; where more would, a last square
+        spare: How many pixels at the right and the bottom may stay uncovered; if more would, a last square
             ends at the edge.  BasicSR calls it thresh_size.
     """
 

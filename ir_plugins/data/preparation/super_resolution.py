@@ -159,7 +159,7 @@ def cutting(
 
 
 def _check(settings: Settings) -> None:
-    """Sort the scales; raise UserError where numbers do not go together."""
+    """Sort the scales; raise UserError if numbers do not go together."""
     settings.scales = sorted(set(settings.scales))
     if settings.scales[0] < 2:
         raise UserError(f"--scales: {settings.scales[0]} makes nothing smaller; give whole numbers from 2")

@@ -32,7 +32,7 @@ def feature_refinement(
     """Arguments as `ops.feed_forward.feature_refinement`."""
     quarter, hidden = len(partial_conv), linear2[0].shape[1]
     convolved = F.conv2d(x[:, :quarter], partial_conv, padding=1)
-    rest = x[:, quarter:].to(convolved.dtype)  # once, where autocast made them differ
+    rest = x[:, quarter:].to(convolved.dtype)  # once, in case autocast made them differ
 
     def expand(channels: slice) -> Tensor:
         weight, bias = part(linear1, channels)
