@@ -149,7 +149,7 @@ class UNetSettings(SharedSettings):
 
 
 class _KeySemanticNet(nn.Module):
-    """What both nets have in common: the colour mean, `top_k`, and how stages are made.
+    """The base of both nets: the colour mean, `top_k`, and how stages are made.
 
     A net's `settings_type` lists its arguments once; they are its constructor's signature too.  window_size,
     top_k, logits, similarity and backend are for key_semantic attention.

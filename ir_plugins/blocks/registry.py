@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-Design = TypeVar("Design", bound=type[nn.Module])
+DesignClass = TypeVar("DesignClass", bound=type[nn.Module])
 
 ATTENTIONS: dict[str, Any] = {}
 FEED_FORWARDS: dict[str, Any] = {}
 
 
-def register_attention(name: str) -> Callable[[Design], Design]:
+def register_attention(name: str) -> Callable[[DesignClass], DesignClass]:
     """Let `attention: NAME` in an option file name the decorated class.
 
     The class maps (B, C, H, W) to the same shape in forward(x, shared).  It takes `dim` and `num_heads` as
@@ -39,7 +39,7 @@ def register_attention(name: str) -> Callable[[Design], Design]:
     return _registering("attention", ATTENTIONS, name, ("dim", "num_heads"), {"forward": 2, "share": 1})
 
 
-def register_ffn(name: str) -> Callable[[Design], Design]:
+def register_ffn(name: str) -> Callable[[DesignClass], DesignClass]:
     """Let `ffn: NAME` in an option file name the decorated class.
 
     The class maps (B, C, H, W) to the same shape in forward(x).  It takes `dim` and `ratio` as keyword
@@ -57,11 +57,11 @@ def register_ffn(name: str) -> Callable[[Design], Design]:
 
 def _registering(
     what: str, registry: dict[str, Any], name: str, keywords: tuple[str, ...], calls: dict[str, int]
-) -> Callable[[Design], Design]:
+) -> Callable[[DesignClass], DesignClass]:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name) or name == "none":
         raise ValueError(f"{what} {name!r}: the name must be a word of letters, digits and _, and not none")
 
-    def register(design: Design) -> Design:
+    def register(design: DesignClass) -> DesignClass:
         if fault := _fault(design, keywords, calls):
             raise ValueError(f"{what} {name!r}: {fault}")
         known = registry.get(name)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..pictures.raw import decoding_raw
 from ..pictures.store import undecodable
+from ..pictures.writing import encoded
 from .rebinding import rebind
 
 
@@ -32,8 +33,8 @@ def round_jpeg_quality() -> None:
     def add_jpg_compression(img: np.ndarray, quality: float = 90) -> np.ndarray:
         # rint: how OpenCV itself used to convert float pixels
         pixels = np.rint(np.clip(img, 0, 1) * 255.0).astype(np.uint8)
-        _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
-        return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.float32) / 255.0
+        content = np.frombuffer(encoded(pixels, ".jpg", quality=round(quality)), np.uint8)
+        return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.float32) / 255.0
 
     rebind(original, add_jpg_compression)
 

@@ -18,7 +18,7 @@ def refuse_other_basicsr() -> None:
     """
     install = "pip install --no-build-isolation basicsr==1.4.2"
     spec = importlib.util.find_spec("basicsr")
-    if spec is None or spec.origin is None:  # no origin: a mere folder of that name, without __init__.py
+    if spec is None or spec.origin is None:  # no origin: a folder of that name without __init__.py
         raise UserError(f"BasicSR is not installed: `{install}`")
     found = Path(spec.origin)
     if found.name == "__init__.py":

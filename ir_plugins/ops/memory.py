@@ -1,4 +1,4 @@
-"""How much memory an op may take and what it may overwrite.
+"""The memory that an op may use, and whether it may overwrite tensors.
 
 The caller decides (see `memory_for`) and passes the limits to the op, which looks at nothing else.
 """
@@ -9,7 +9,7 @@ import torch
 
 
 class Memory(NamedTuple):
-    """What a fast way may hold at a time and overwrite.  The reference of an op needs none of this.
+    """Limits for a fast way: what it may hold at a time and overwrite.  References need none of this.
 
     Args:
         channels: Numbers per chunk of a picture's channels; None: all channels at once.

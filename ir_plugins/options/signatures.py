@@ -67,6 +67,8 @@ def kind_of(annotation: Any, bounds: str = "") -> str:
         return " or ".join(kind_of(kind, bounds) for kind in _holdable(inner))
     if origin is Literal:
         return f"{'one of ' if len(inner) > 1 else ''}{', '.join(map(str, inner))}"
+    if origin is Mapping:
+        return KINDS[dict][0]
     if annotation in KINDS:
         return KINDS[annotation][0] + (bounds if annotation in (int, float) else "")
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)

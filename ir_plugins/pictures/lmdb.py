@@ -31,7 +31,7 @@ _FIRST_MAP = 1 << 30  # address space, not disk: data.mdb is only ever as long a
 
 
 class Written(NamedTuple):
-    """What `write_lmdb` made.
+    """A summary of what `write_lmdb` wrote.
 
     Args:
         count: Count of images.

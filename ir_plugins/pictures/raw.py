@@ -72,7 +72,7 @@ def view(value: bytes | memoryview) -> np.ndarray:
     return np.frombuffer(value, _PIXELS[bits], offset=HEADER_SIZE).reshape(h, w, c)
 
 
-def is_intact(value: bytes | memoryview) -> bool:
+def has_valid_checksum(value: bytes | memoryview) -> bool:
     """Whether the pixels of a value match their checksum; reads all of them."""
     return _digest(value[HEADER_SIZE:]) == _HEADER.unpack_from(value)[-1]
 

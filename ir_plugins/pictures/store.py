@@ -1,4 +1,4 @@
-"""Pictures where they are stored: in a folder, or in an LMDB of encoded files or of raw pixels."""
+"""Read pictures from a folder, or from an LMDB of encoded files or raw pixels."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..runtime.errors import UserError
 from .mapped import MappedLmdb
-from .raw import Broken, is_intact, is_raw, view
+from .raw import Broken, has_valid_checksum, is_raw, view
 
 FLAGS = {
     "color": cv2.IMREAD_COLOR,
@@ -60,7 +60,7 @@ class Store:
         try:
             if is_raw(content):
                 pixels = view(content)
-                if verified and not is_intact(content):
+                if verified and not has_valid_checksum(content):
                     raise Broken("damaged")
                 return pixels
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), self.flag)

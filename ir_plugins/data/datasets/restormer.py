@@ -26,7 +26,7 @@ def _published(keys: Mapping[str, Key]) -> dict[str, Key]:
 
 
 class _Published(PictureDataset):
-    """What the three have in common."""
+    """The base of these three datasets."""
 
     def augmentation(self) -> tuple[int, bool]:
         if not self.opt.get("geometric_augs"):

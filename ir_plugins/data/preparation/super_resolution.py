@@ -21,7 +21,7 @@ from .jobs import Job, Journal, Output, decoded, make, pack, refuse_foreign, ver
 
 @dataclass(kw_only=True)
 class Settings:
-    """How a set is made.
+    """The settings of a set.
 
     Args:
         input: The folders of HR pictures.
@@ -53,7 +53,7 @@ class Settings:
 
     @property
     def modulus(self) -> int:
-        """What every HR size and position is a multiple of."""
+        """Every HR size and position is a multiple of it."""
         return math.lcm(*self.scales)
 
     def folders(self) -> dict[int, Path]:

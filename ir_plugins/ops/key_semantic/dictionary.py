@@ -1,4 +1,4 @@
-"""Which keys each query keeps (SemanIR, section 3.2).
+"""The dictionary: the keys that each query keeps (SemanIR, section 3.2).
 
 G windows of all pictures, M windows of one, N tokens of a window, C channels, k kept keys
 """
