@@ -1,9 +1,9 @@
 """SemanIR, AST and Restormer for BasicSR.
 
-Importing this package takes no time and changes one thing: whoever imports `basicsr` from then on gets it
-repaired for a modern stack, with all networks, losses, datasets, metrics and models of this package in its
-registries.  That import raises UserError where BasicSR is not installed, or hidden by another package of that
-name.  The rooms (`ir_plugins.archs`, ...) and the functions below are imported when they are first used.
+Importing this package is quick and changes one thing: the next `import basicsr` repairs BasicSR for a modern
+stack and registers all networks, losses, datasets, metrics and models of this package.  That import raises
+UserError if BasicSR is not installed, or if another package of that name hides it.  The rooms
+(`ir_plugins.archs`, ...) and the functions below are imported when they are first used.
 """
 
 import importlib

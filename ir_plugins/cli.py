@@ -12,7 +12,7 @@ from .commands.list import KIND_NAMES
 from .runtime.errors import Stopped, UserError
 from .runtime.plugins import VARIABLE
 
-CODECS = ("png", "raw")  # as pictures.lmdb has them
+CODECS = ("png", "raw")  # the same as in pictures/lmdb.py, which is slow to import
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,14 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         importlib.import_module(f"{__package__}.commands.{arguments.command}").run(arguments)
-    except UserError as error:
-        if getattr(arguments, "debug", False):
-            raise
-        print(f"basicsr {arguments.command}: error: {_message(error)}", file=sys.stderr)
-        return 2
     except BrokenPipeError:  # `basicsr list archs | head`
         sys.stdout = None
-    except OSError as error:
+    except (UserError, OSError) as error:
         if getattr(arguments, "debug", False):
             raise
         print(f"basicsr {arguments.command}: error: {_message(error)}", file=sys.stderr)
@@ -51,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
-        """The parser of a sub-command, which is the function `run` of commands/NAME.py."""
+        """Add a sub-command: the function `run` of commands/NAME.py."""
         return commands.add_parser(name, help=text, description=text)
 
     for name, text in (
@@ -114,7 +109,7 @@ def _add_option_file(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_plugins(parser: argparse.ArgumentParser) -> None:
-    """For every command that builds or names something."""
+    """Add --plugin, for every command that builds or lists classes."""
     parser.add_argument(
         "--plugin",
         action="append",
@@ -126,7 +121,7 @@ def _add_plugins(parser: argparse.ArgumentParser) -> None:
 
 
 def _message(error: Exception) -> str:
-    """The message proper: an error that comes out of a data worker carries the worker's whole traceback."""
+    """An error's message, without the traceback that a data worker puts before its own."""
     text = str(error)
     if "Original Traceback" not in text:
         return text

@@ -53,6 +53,6 @@ def tree():
 
 
 def told(count=2):
-    """What people are told, by all ranks together."""
+    """What all ranks together print."""
     lines = [line for rank in range(count) for line in ranks.written(rank).splitlines()]
     return [line for line in lines if line.startswith("basicsr ")]

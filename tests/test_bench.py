@@ -15,7 +15,7 @@ def ways(offset):
 
 
 @pytest.mark.parametrize("offset, is_told", [(0, True), (1e-6, True), (1e-3, False), (float("nan"), False)])
-def test_a_row_is_told_only_where_results_agree(offset, is_told):
+def test_a_row_is_reported_only_where_results_agree(offset, is_told):
     plain, fast = ways(offset)
     (row,) = bench.compare("title", plain, fast, torch.device("cpu"))
     assert (row is not None) == is_told

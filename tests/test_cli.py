@@ -8,7 +8,7 @@ import yaml
 from tiny import tiny_options
 
 from ir_plugins.cli import main
-from ir_plugins.commands.list import KINDS
+from ir_plugins.commands.list import KIND_NAMES, named
 from ir_plugins.options.registries import optimizers
 
 
@@ -19,7 +19,7 @@ def test_check_touches_no_disk(workplace, capsys):
     assert [path.name for path in Path().iterdir()] == ["o.yml"]
 
 
-def test_check_tells_every_problem_and_fails(workplace, capsys):
+def test_check_shows_every_problem_and_fails(workplace, capsys):
     Path("o.yml").write_text(yaml.safe_dump(tiny_options() | {"nmae": 1, "trian": 2}))
     assert main(["check", "-opt", "o.yml"]) == 2
     out, error = capsys.readouterr()
@@ -39,7 +39,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KIND_NAMES)
 def test_list_names_what_an_option_file_can_name(kind, capsys):
     assert main(["list", kind]) == 0
     names = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
@@ -105,16 +105,15 @@ def test_the_installed_command_and_the_module_are_one():
 
 @pytest.mark.parametrize("kind, name", [("attentions", "assa"), ("ffns", "gdfn")])
 def test_designs_are_listed_with_paper_complexity_and_arguments(kind, name, capsys):
-    from ir_plugins.commands.list import KINDS
 
     assert main(["list", kind]) == 0
     listed = " ".join(capsys.readouterr().out.split())
-    for other, design in KINDS[kind]().items():
+    for other, design in named(kind).items():
         assert f"{other} {design.paper} {design.complexity}" in listed
     argument = {"assa": "window_size=8", "gdfn": "ratio=2.66"}[name]
     assert argument in listed and "dim," not in listed
     assert main(["list", kind, name]) == 0
-    assert KINDS[kind]()[name].complexity in capsys.readouterr().out
+    assert named(kind)[name].complexity in capsys.readouterr().out
 
 
 def test_lmdb_reports_what_it_wrote_and_refuses_to_overwrite(tiny, capsys):
@@ -190,7 +189,7 @@ def test_torchrun_spellings_of_local_rank_are_accepted(workplace, capsys):
         assert "no such option file" in capsys.readouterr().err
 
 
-def test_list_tells_the_keys_of_a_dataset(capsys):
+def test_list_shows_the_keys_of_a_dataset(capsys):
     assert main(["list", "datasets", "JPEGDataset"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "  encoder: one of opencv, libjpeg; which library compresses; default opencv" in lines

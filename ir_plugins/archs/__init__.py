@@ -1,4 +1,4 @@
-"""Networks, registered by hand: this list is the table of contents; and what any network declares.
+"""Networks, registered by hand: this list is the table of contents; and what networks declare.
 
 May import blocks, ops, options and runtime.
 """

@@ -1,7 +1,7 @@
 """AST (CVPR 2024): adaptive sparse attention in a U-shaped net whose encoder has none.
 
-B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.  Names of
-parameters, misspelt ones included, and of arguments are those of the released code's checkpoints.
+B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.  Parameters,
+misspelt ones included, and arguments are named as in the released checkpoints.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 
 from ..blocks.attention import run_blocks
 from ..blocks.designs import Designs, Published, attentions, feed_forwards
-from ..blocks.layers import check_rates
+from ..blocks.layers import check_rates, init_linear
 from ..blocks.reach import Reach, joined, reach_of
 from ..blocks.surroundings import any_size_wanted
 from ..blocks.transformer import TransformerBlock
@@ -155,11 +155,7 @@ class AST(nn.Module):
         for step in range(4):
             self.add_module(f"upsample_{step}", Upsample(widths[4 + step], embed_dim << (3 - step)))
             self.add_module(f"decoderlayer_{step}", stages[f"decoderlayer_{step}"])
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.pos_drop(self.input_proj(x.contiguous(memory_format=torch.channels_last)))
@@ -190,14 +186,13 @@ class AST(nn.Module):
         ]
         first_and_last = [(Reach("halo", 1), 1)] * 2
         down = [(Reach("halo", 1), 1 << level) for level in range(4)]
-        inside_a_pixel = [
-            (Reach("halo", 15), 1)
-        ]  # a pixel of the last level answers for 16 x 16 of the input
+        # a pixel of the last level stands for 16 x 16 of the input
+        inside_a_pixel = [(Reach("halo", 15), 1)]
         return joined(parts + first_and_last + down + inside_a_pixel, grid=16)
 
 
 def _drop_path_rates(depths: Sequence[int], most: float) -> list[list[float]]:
-    """Per stage and block: growing linearly through the encoder, constant at the bottom, falling again."""
+    """The rate of each block, by stage: it grows through the encoder, then stays, then falls."""
     down, up = sum(depths[:4]), sum(depths[5:])
     rates = [most * i / max(1, down - 1) for i in range(down)] + [most] * depths[4]
     rates += [most * i / max(1, up - 1) for i in reversed(range(up))]
@@ -209,7 +204,7 @@ class ASTStage(nn.Module):
 
     Args:
         drop_path: The rate of each block.
-        block_options: What `TransformerBlock` takes beside.
+        block_options: The other arguments of `TransformerBlock`.
     """
 
     def __init__(self, *, drop_path: Sequence[float], **block_options):

@@ -1,7 +1,7 @@
-"""Networks that are built only to see whether they can be, and tried on a small picture.
+"""Build a network only to check it, and try it on a small picture.
 
-In memory that is quick for networks of usual size.  The meta device has room for any, but torch imports its
-compiler for it, which takes a second.
+In memory that is quick for networks of usual size.  The meta device takes networks of any size, but torch
+imports its compiler for it, which takes a second.
 """
 
 import math
@@ -23,10 +23,10 @@ from ..options.registries import entries
 from ..runtime.randomness import seeded
 
 MOST = 20_000_000_000  # weights and buffers: 80 GB of float32, before the first gradient
-MOST_IN_MEMORY = 1_000_000_000  # where a network has to be built for real to be seen to fail
-MOST_TRIED = 100_000_000  # of a network that is built and run in memory only to be checked
-MOST_AT_ONCE = 50_000_000  # numbers of one tensor on the way
-SECONDS = 2.0  # of a core, for building it and again for running it
+MOST_IN_MEMORY = 1_000_000_000  # of a network that cannot be built on the meta device
+MOST_TRIED = 100_000_000  # of a network that is built and run in memory
+MOST_AT_ONCE = 50_000_000  # numbers of one tensor inside the network
+SECONDS = 2.0  # of one core, to build it and again to run it
 MOST_LAYERS = 20_000
 
 Shape = tuple[int, ...]
@@ -37,7 +37,7 @@ class TooLarge(Exception):
 
 
 def build_on_meta(network: Options) -> nn.Module | None:
-    """The network without memory; None where a foreign net computes with numbers while it is built.
+    """The network without memory; None if a foreign net computes with numbers while it is built.
 
     Args:
         network: A block {type: name, argument: value, ...} whose type is registered.
@@ -50,15 +50,16 @@ def build_on_meta(network: Options) -> nn.Module | None:
 
 
 def build_anywhere(network: Options, *, random: bool = True) -> nn.Module:
-    """The network in memory where it is small, else on the meta device; nothing of it is to be kept.
+    """The network in memory if it is small, else on the meta device; use it for checks only.
 
     Args:
         network: A block {type: name, argument: value, ...} whose type is registered.
-        random: Whether its weights are drawn, most of which takes longer than a forward on a small picture;
-            else they are zeros or whatever the memory holds.
+        random: Whether to draw its weights, which takes longer than a forward on a small picture; otherwise
+            they are zeros or whatever the memory holds.
 
     Raises:
-        Exception: Whatever the class makes of its arguments; ValueError where the network is too large.
+        ValueError: The network is too large.
+        Exception: Any other error of the class.
     """
     try:
         with torch.device("cpu"), _at_most(MOST_TRIED, TooLarge), seeded(0), _one_thread(), _Bounded(random):
@@ -76,15 +77,15 @@ def build_anywhere(network: Options, *, random: bool = True) -> nn.Module:
 
 
 def output_shape(net: nn.Module, picture: Shape) -> Shape | None:
-    """The shape that a net makes of a picture, None where it makes something else than one tensor.
+    """The shape of a net's output; None if the output is no tensor.
 
     Args:
         net: A built network; on the meta device nothing is computed.
-        picture: (B, C, H, W).
+        picture: The input's shape, (B, C, H, W).
 
     Raises:
-        TooLarge: Where that would take much memory or time.
-        Exception: Whatever the net makes of the picture.
+        TooLarge: The forward takes too much memory or time.
+        Exception: Any other error of the net.
     """
     device = "meta" if is_on_meta(net) else "cpu"
     x = torch.zeros(picture, device=device)
@@ -109,7 +110,7 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 class _Bounded(TorchFunctionMode):
-    """Inside, functions of torch raise TooLarge once it takes too long or a tensor grows too large."""
+    """Inside, functions of torch raise TooLarge after SECONDS, and for a tensor that is too large."""
 
     PRODUCTS = (torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm)
     ATTENTION = F.scaled_dot_product_attention
@@ -127,13 +128,13 @@ class _Bounded(TorchFunctionMode):
         if not self.random and func in (Tensor.normal_, Tensor.uniform_):
             return args[0].zero_()
         result = func(*args, **(kwargs or {}))
-        # only here: functions without a tensor may be the end of a torch.no_grad(), which must take effect
+        # only tensors: a function without one may be the end of a torch.no_grad(), which must take effect
         if isinstance(result, Tensor) and (result.numel() > MOST_AT_ONCE or time.thread_time() > self.end):
             raise TooLarge
         return result
 
     def _product(self, func: Any, args: tuple[Any, ...]) -> int:
-        """How many numbers a product of matrices is going to have: windows of many pixels make it huge."""
+        """How many numbers a product of matrices will have: windows of many pixels make it huge."""
         if func in self.PRODUCTS:
             left, right = args[0].shape, args[1].shape
             return math.prod(left[:-1]) * right[-1] if len(right) > 1 else 0
@@ -143,9 +144,9 @@ class _Bounded(TorchFunctionMode):
 
 
 class _ShapesAlone(TorchFunctionMode):
-    """On the meta device torch finds the shapes of these in Python, slowly; here it is done at once.
+    """Finds the shapes of some functions on the meta device without torch, whose Python code is slow.
 
-    Most of the time of a transformer's forward on the meta device goes there.
+    A transformer's forward on the meta device spends most of its time there.
     """
 
     # their output has the shape of their first argument
@@ -169,7 +170,7 @@ def _built(network: Options) -> nn.Module:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Inside, torch computes in one thread: with little to do, several wait for each other."""
+    """Inside, torch computes in one thread, which is faster for little work."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,9 +1,9 @@
-"""What a network says about itself: scale, channels, sizes, values, and how far a pixel's answer looks.
+"""What a network declares: scale, channels, sizes, range of values, and reach.
 
-A class says it in an attribute `declares`, in terms of the arguments of its constructor.  BasicSR's classes,
-which say nothing, stand in the table BASICSR.  Any other class that says nothing gets safe assumptions: it
-looks at the whole picture, takes any size and works in [0, 1].  Its scale and channels stay unknown, until
-`basicsr check` tries them.
+A class declares them in an attribute `declares`, in terms of its constructor's arguments.  The table BASICSR
+declares them for BasicSR's classes.  For any other class safe assumptions hold: its output depends on the
+whole picture, it takes any size and works in [0, 1].  Its scale and channels are unknown until
+`basicsr check` tries it.
 
     class Lantern(nn.Module):
         declares = Declares(scale="upscale", in_channels="in_chans", out_channels="in_chans", size_multiple=8)
@@ -24,7 +24,7 @@ Said = str | int | Callable[[Arguments], Any] | None  # an argument's name, a nu
 
 @dataclass(frozen=True, kw_only=True)
 class Declares:
-    """What a network class says about its instances.
+    """What a network class declares.
 
     Args:
         scale: How many times the output is larger than the input; None: unknown.
@@ -32,7 +32,7 @@ class Declares:
         out_channels: Channels of the output; None: unknown.
         size_multiple: The caller pads the input's sides to multiples of it; 1 for nets that pad themselves.
         value_range: Least and greatest value of a picture that the net works on.
-        reach: How far the answer at a pixel looks, or a function that finds it from the built net.
+        reach: How much of the input the output at a pixel depends on, or a function of the built net.
         called: For facts that are functions of the arguments, the argument that decides most, for messages.
     """
 
@@ -69,7 +69,7 @@ COUNTED = ("scale", "in_channels", "out_channels", "size_multiple")
 
 
 def facts(kind: Any, arguments: Arguments) -> Facts:
-    """What a network class says about the net that certain arguments build.
+    """What a network class declares, for certain arguments.
 
     Args:
         kind: The class, as it is registered.
@@ -105,18 +105,18 @@ def _check_names(kind: Any, said: Declares) -> None:
 
 
 def declaration(kind: Any) -> Declares:
-    """What a network class says about its instances; for a class that says nothing, what is safe."""
+    """What a network class declares; safe assumptions if it declares nothing."""
     said = getattr(kind, "declares", None)
     return said if isinstance(said, Declares) else BASICSR.get(_basicsr_name(kind), UNKNOWN)
 
 
 def is_declared(kind: Any) -> bool:
-    """Whether anybody says what the class does: the class itself, or the table BASICSR for it."""
+    """Whether the class declares something, or the table BASICSR does."""
     return declaration(kind) is not UNKNOWN
 
 
 def reach(net: Any) -> Reach:
-    """How far a pixel's answer of a built net looks."""
+    """How much of the input the output of a built net at a pixel depends on."""
     said = declaration(type(net)).reach
     return said if isinstance(said, Reach) else said(net)
 
@@ -141,9 +141,9 @@ def _basicsr_name(kind: Any) -> str:
 
 
 def _convolutions(net: nn.Module) -> Reach:
-    """At most what its convolutions see one after the other; each works at the input's size or above it."""
+    """An upper bound: all convolutions follow each other, at the input's size or a larger one."""
     steps = [max(m.kernel_size) // 2 * max(m.dilation) for m in net.modules() if isinstance(m, nn.Conv2d)]
-    return Reach("halo", sum(steps) + 1)  # bilinear enlarging, which some add, looks at the next pixel
+    return Reach("halo", sum(steps) + 1)  # some add a bilinear enlargement, which reads the next pixel
 
 
 def _rrdbnet_reach(net: nn.Module) -> Reach:
@@ -156,7 +156,7 @@ def _rrdbnet_multiple(arguments: Arguments) -> int:
 
 
 def _rrdbnet_scale(arguments: Arguments) -> int:
-    return 4 // _rrdbnet_multiple(arguments)  # whatever else its argument says
+    return 4 // _rrdbnet_multiple(arguments)  # for any other value of its argument it is 4
 
 
 def _swinir_scale(arguments: Arguments) -> int:

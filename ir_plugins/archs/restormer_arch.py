@@ -1,7 +1,7 @@
 """Restormer (CVPR 2022, arXiv 2111.09881): attention across channels in a U-shaped net.
 
-B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.  Names of
-parameters and arguments are those of the published checkpoints and option files.
+B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-last memory.  Parameters
+and arguments are named as in the published checkpoints and option files.
 """
 
 from collections.abc import Sequence
@@ -188,7 +188,7 @@ class Restormer(nn.Module):
         first_and_last = [(Reach("halo", 1), 1)] * 2
         down = [(Reach("halo", 1), 1 << level) for level in range(3)]
         up = [(Reach("halo", 1), 1 << level) for level in (3, 2, 1)]
-        inside_a_pixel = [(Reach("halo", 7), 1)]  # a pixel of the last level answers for 8 x 8 of the input
+        inside_a_pixel = [(Reach("halo", 7), 1)]  # a pixel of the last level is 8 x 8 of the input
         return joined(parts + first_and_last + down + up + inside_a_pixel, grid=8)
 
 

@@ -23,7 +23,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from ..blocks.attention import run_blocks, shared_by_design
 from ..blocks.designs import Designs, attentions, feed_forwards
 from ..blocks.key_semantic import KeySemanticAttention, Logits, half_of_a_window
-from ..blocks.layers import ChannelNorm
+from ..blocks.layers import ChannelNorm, init_linear
 from ..blocks.reach import Reach, joined, reach_of
 from ..blocks.surroundings import any_size_wanted
 from ..blocks.transformer import NormPlace, TransformerBlock
@@ -37,8 +37,8 @@ UNET_LEVELS = (0, 1, 2, 3, 2, 1, 0)  # times the picture was halved
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The arguments that both nets take, see `SemanIR`."""
+class SharedSettings:
+    """The arguments that both nets take, see `_KeySemanticNet`."""
 
     in_chans: int = 3
     embed_dim: int = 180
@@ -83,7 +83,15 @@ class Settings:
             self.check_top_k("train_top_k", top_k)
 
     def check_top_k(self, name: str, top_k: int) -> None:
-        """Raise ValueError if a window has no such number of keys."""
+        """Check a number of keys.
+
+        Args:
+            name: How the message names it.
+            top_k: Keys that each query keeps.
+
+        Raises:
+            ValueError: If it is no whole number from 1 to the tokens of a window.
+        """
         tokens = self.window_size**2
         if type(top_k) is not int or not 1 <= top_k <= tokens:
             raise ValueError(
@@ -108,7 +116,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnarSettings(Settings):
+class ColumnarSettings(SharedSettings):
     """The arguments of `SemanIR`."""
 
     upscale: int = 2
@@ -124,7 +132,7 @@ class ColumnarSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UNetSettings(Settings):
+class UNetSettings(SharedSettings):
     """The arguments of `SemanIRUNet`."""
 
     embed_dim: int = 60
@@ -141,12 +149,39 @@ class UNetSettings(Settings):
 
 
 class _KeySemanticNet(nn.Module):
-    """What both nets have in common: the colour mean, `top_k`, and how stages are made.
+    """The base of both nets: the colour mean, `top_k`, and how stages are made.
 
-    A net's `settings_type` lists its arguments once; they are its constructor's signature too.
+    A net's `settings_type` lists its arguments once; they are its constructor's signature too.  window_size,
+    top_k, logits, similarity and backend are for key_semantic attention.
+
+    Args:
+        in_chans: Channels of input and output: 1 (gray) or 3.
+        embed_dim: Channels inside, in the first stage; a multiple of every entry of num_heads.
+        depths: Layers of each stage.
+        num_heads: Attention heads of each stage.
+        window_size: Side of a window in pixels; a window has up to N = window_size² tokens.
+        mlp_ratio: Hidden channels per channel of a feed-forward.
+        top_k: Keys that each query keeps, 1 to N, default N/2.
+        train_top_k: Values from which one is drawn per training forward; empty: always top_k.
+        img_range: The net works on (x - mean) * img_range.
+        drop_path_rate: Drop path rate of the last layer, growing linearly from 0, in [0, 1).
+        shift: Which windows are shifted: "alternate" (every other layer), "per_stage" (every other stage) or
+            "none".
+        norm: Whether a norm comes after ("post") or before ("pre") an attention or feed-forward.
+        logits: "cosine" or "dot" of query and key.
+        similarity: What ranks keys in the dictionary, "dot" or "cosine".
+        backend: See `ops.key_semantic.key_semantic_attention`.
+        attention: A design other than the paper's key_semantic (`basicsr list attentions`), one for all or a
+            list, one per stage.
+        ffn: A design other than the paper's mlp (`basicsr list ffns`), one for all or a list, one per stage.
+        use_checkpoint: Whether to compute activations again in the backward pass instead of keeping them.
+
+    Raises:
+        TypeError: If there is no such argument.
+        ValueError: If arguments are outside their range or do not fit together.
     """
 
-    settings_type: ClassVar[type[Settings]]
+    settings_type: ClassVar[type[SharedSettings]]
     mean: Tensor
 
     def __init_subclass__(cls):
@@ -155,6 +190,10 @@ class _KeySemanticNet(nn.Module):
 
     def __init__(self, **arguments: Any):
         super().__init__()
+        known = inspect.signature(type(self)).parameters
+        if unknown := [name for name in arguments if name not in known]:
+            name = type(self).__name__
+            raise TypeError(f"{name}.__init__() got an unexpected keyword argument '{unknown[0]}'")
         self.settings = settings = self.settings_type(**arguments)
         self._top_k = half_of_a_window(settings.window_size) if settings.top_k is None else settings.top_k
         in_chans, stages = settings.in_chans, len(settings.depths)
@@ -214,35 +253,12 @@ class SemanIR(_KeySemanticNet):
     H, W >= 1.
 
     The defaults are SemanIR-S x2 (11.870 M parameters); SemanIR-B has eight stages of eight layers (19.896
-    M).  The paper does not state shift, norm, logits and similarity.  window_size, top_k, logits, similarity
-    and backend are for key_semantic attention.
+    M).  The paper does not state shift, norm, logits and similarity.
 
     Args:
         upscale: 3 or a power of two.
-        in_chans: Channels of input and output: 1 (gray) or 3.
-        embed_dim: Channels inside, a multiple of every entry of num_heads.
-        depths: Layers of each stage.
-        num_heads: Attention heads of each stage.
-        window_size: Side of a window in pixels; a window has up to N = window_size² tokens.
-        mlp_ratio: Hidden channels per channel of a feed-forward.
         num_feat: Channels of the upsampling head.
-        top_k: Keys that each query keeps, 1 to N, default N/2.
-        train_top_k: Values from which one is drawn per training forward; empty: always top_k.
-        img_range: The net works on (x - mean) * img_range.
-        drop_path_rate: Drop path rate of the last layer, growing linearly from 0, in [0, 1).
-        shift: Which windows are shifted: "alternate" (every other layer), "per_stage" (every other stage) or
-            "none".
-        norm: Whether a norm comes after ("post") or before ("pre") an attention or feed-forward.
-        logits: "cosine" or "dot" of query and key.
-        similarity: What ranks keys in the dictionary, "dot" or "cosine".
-        backend: See `ops.key_semantic.key_semantic_attention`.
-        attention: A design other than the paper's key_semantic (`basicsr list attentions`), one for all or a
-            list, one per stage.
-        ffn: A design other than the paper's mlp (`basicsr list ffns`), one for all or a list, one per stage.
-        use_checkpoint: Whether to compute activations again in the backward pass instead of keeping them.
-
-    Raises:
-        ValueError: If arguments are outside their range or do not fit together.
+        others: See `_KeySemanticNet`.
     """
 
     settings_type = ColumnarSettings
@@ -262,7 +278,7 @@ class SemanIR(_KeySemanticNet):
         self.conv_before_upsample = nn.Conv2d(dim, num_feat, 3, padding=1)
         self.upsample = Upsample(settings.upscale, num_feat)
         self.conv_last = nn.Conv2d(num_feat, in_chans, 3, padding=1)
-        _init_linear(self)
+        init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
         top_k = self._draw_top_k()
@@ -288,7 +304,11 @@ class SemanIRUNet(_KeySemanticNet):
 
     Seven stages in the order the data flows, of widths c, 2c, 4c, 8c, 4c, 2c, c (c = embed_dim); the skips
     are concatenated, the input is added to the output.  The defaults have the published 25.82 M parameters.
-    Arguments as `SemanIR`, without upscale and num_feat.
+
+    Args:
+        depths: Layers of each of the seven stages.
+        num_heads: Attention heads of each of the seven stages.
+        others: See `_KeySemanticNet`.
     """
 
     settings_type = UNetSettings
@@ -306,7 +326,7 @@ class SemanIRUNet(_KeySemanticNet):
         self.ups = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[4:])
         self.fuses = nn.ModuleList(nn.Conv2d(2 * w, w, 3, padding=1) for w in widths[4:])
         self.conv_last = nn.Conv2d(dim, in_chans, 3, padding=1)
-        _init_linear(self)
+        init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
@@ -330,7 +350,7 @@ class SemanIRUNet(_KeySemanticNet):
         ]
         first_and_last = [(Reach("halo", 1), 1)] * 2
         down_and_fuse = [(Reach("halo", 1), 1 << level) for level in range(3)] * 2
-        inside_a_pixel = [(Reach("halo", 7), 1)]  # a pixel of the last level answers for 8 x 8 of the input
+        inside_a_pixel = [(Reach("halo", 7), 1)]  # a pixel of the last level is 8 x 8 of the input
         return joined(parts + first_and_last + down_and_fuse + inside_a_pixel, grid=8)
 
 
@@ -350,7 +370,12 @@ class SemanIRStage(nn.Module):
         self.use_checkpoint = use_checkpoint
 
     def forward(self, x: Tensor, top_k: int) -> Tensor:
-        """x: (B, C, H, W) -> same.  top_k: keys that each query keeps, for key-semantic attention alone."""
+        """Run the layers and the convolution: (B, C, H, W) -> same.
+
+        Args:
+            x: (B, C, H, W).
+            top_k: Keys that each query keeps, for key-semantic attention only.
+        """
 
         def share(attention: nn.Module, x: Tensor) -> Any:
             if isinstance(attention, KeySemanticAttention):
@@ -369,11 +394,3 @@ class SemanIRStage(nn.Module):
             design for layer in self.layers for design in (layer.attn, layer.mlp) if design is not None
         ]
         return [*((reach_of(design), scale) for design in designs), (Reach("halo", 1), scale)]
-
-
-def _init_linear(net: nn.Module) -> None:
-    for module in net.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

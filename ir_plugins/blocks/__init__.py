@@ -1,4 +1,4 @@
-"""Attention and feed-forward designs: this list is the table of contents, registry.py what they are called.
+"""Attention and feed-forward designs, registered by hand: this list is the table of contents.
 
 May import ops, options and runtime.
 """

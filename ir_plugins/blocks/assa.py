@@ -12,7 +12,7 @@ from .window import WindowAttention
 class AdaptiveSparseAttention(WindowAttention):
     """A learned mix of softmax and squared-ReLU attention inside shifted windows.  Paper: AST, section 3.2.
 
-    Arguments as `window`.
+    Arguments as `WindowAttention`.
     """
 
     paper = "AST, CVPR 2024"

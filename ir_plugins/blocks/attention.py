@@ -1,4 +1,4 @@
-"""What every attention design has in common, and how a stage runs its blocks."""
+"""The base of attention designs, and how a stage runs its blocks."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,8 +13,8 @@ from .surroundings import gradients_wanted
 class Attention(nn.Module):
     """The base of every attention design: forward(x, shared) maps a picture (B, C, H, W) to the same shape.
 
-    A design may say where it is from in `paper`, what it costs in `complexity` (`basicsr list attentions`
-    shows both) and how far it looks in `reach`.
+    A design may name its source in `paper` and its cost in `complexity` (`basicsr list attentions` shows
+    both), and declare how far it looks in `reach`.
 
     Args:
         dim: Channels C.
@@ -39,7 +39,7 @@ class Attention(nn.Module):
         self.num_heads, self.shifted = num_heads, shifted
 
     def share(self, x: Tensor) -> Any:
-        """What all blocks of a stage with this `shifted` need, made once and handed to each as `shared`.
+        """Make what all blocks of a stage with this `shifted` share; each gets it as `shared`.
 
         Args:
             x: The stage's input (B, C, H, W).
@@ -48,7 +48,12 @@ class Attention(nn.Module):
 
 
 def shared_by_design(attention: Any, x: Tensor) -> Any:
-    """What an attention shares with the blocks of its stage; nothing if it has no `share`."""
+    """What an attention shares with the blocks of its stage; None if it has no `share`.
+
+    Args:
+        attention: One of the stage's attentions.
+        x: The stage's input (B, C, H, W).
+    """
     return attention.share(x) if hasattr(attention, "share") else None
 
 

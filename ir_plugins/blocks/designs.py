@@ -82,7 +82,7 @@ def _one_per_stage(key: str, requested: Any, published: Sequence[Published]) -> 
 
 
 def _places(key: str, requested: Designs, published: Sequence[Published]) -> list[str]:
-    """How messages call the design of each stage."""
+    """How messages name the design of each stage."""
     return [f"{key}, stage {stage}" if _is_list(requested) else key for stage in range(1, len(published) + 1)]
 
 
@@ -91,15 +91,15 @@ def _maker(where: str, registry: Mapping[str, Maker], design: Any, published: Pu
         return functools.partial(_make, registry[published["type"]], _without(published, "type"), "")
     kind, arguments = _checked(where, registry, design)
     if published is not None and published["type"] == kind:
-        # what the net says about its own design holds for it alone; that its windows stay unshifted holds for
-        # windows of the published size alone
+        # the net's own arguments are for its own design only, and unshifted windows only for their published
+        # size
         dropped = ("type", "shifted") if "window_size" in arguments else ("type",)
         arguments = _without(published, *dropped) | arguments
     return functools.partial(_make, registry[kind], arguments, f"{where}: {kind}: ")
 
 
 def _make(kind: Maker, arguments: dict[str, Any], prefix: str, **from_the_net: Any) -> nn.Module:
-    """A design from its arguments and from the facts of the net that it wants to know."""
+    """Make a design from its arguments, and from the facts of the net that it takes."""
     wanted = inspect.signature(kind).parameters
     facts = {key: value for key, value in from_the_net.items() if key in wanted}
     try:

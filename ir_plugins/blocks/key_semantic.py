@@ -112,7 +112,7 @@ class KeySemanticAttention(Attention):
 
         Args:
             x: The stage's input (B, C, H, W).
-            top_k: Keys that each query keeps where the design has no number of its own; default: half of a
+            top_k: Keys that each query keeps if the design has no number of its own; default: half of a
                 window.
         """
         top_k = self.top_k or top_k or half_of_a_window(self.window_size)

@@ -99,11 +99,20 @@ def hidden_channels(dim: int, ratio: float) -> int:
     return int(dim * ratio)
 
 
+def init_linear(net: nn.Module) -> None:
+    """Draw the weights of all linear layers from a normal distribution of deviation 0.02; biases become 0."""
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def check_rates(**rates: float) -> None:
     """Check dropout rates.
 
     Args:
-        rates: Rates by the names that a message calls them.
+        rates: Rates by their names.
 
     Raises:
         ValueError: If a rate lies outside [0, 1).

@@ -1,4 +1,4 @@
-"""How far the answer at a pixel looks."""
+"""Reach: how much of the input the output at a pixel depends on."""
 
 import math
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 
 class Reach(NamedTuple):
-    """How far the answer at a pixel looks.
+    """How much of the input the output at a pixel depends on.
 
     Args:
         kind: "halo": `pixels` of the input on each side; "windows": windows of the picture's own grid,
@@ -23,7 +23,7 @@ PICTURE = Reach("picture")
 
 
 def reach_of(design: Any) -> Reach:
-    """The reach of an attention or feed-forward; of one that does not say it, the whole picture."""
+    """The reach of an attention or feed-forward; the whole picture if it declares none."""
     said = getattr(design, "reach", PICTURE)
     return said if isinstance(said, Reach) else PICTURE
 

@@ -14,24 +14,24 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-Design = TypeVar("Design", bound=type[nn.Module])
+DesignClass = TypeVar("DesignClass", bound=type[nn.Module])
 
 ATTENTIONS: dict[str, Any] = {}
 FEED_FORWARDS: dict[str, Any] = {}
 
 
-def register_attention(name: str) -> Callable[[Design], Design]:
+def register_attention(name: str) -> Callable[[DesignClass], DesignClass]:
     """Let `attention: NAME` in an option file name the decorated class.
 
-    The class maps (B, C, H, W) to the same shape in forward(x, shared) and takes `dim` and `num_heads` (and
-    `shifted`, if it wants to know) as keyword arguments; what else it takes has defaults, and option files
-    may set it.  A method share(x), if there is one, gets the stage's input once, and its answer goes to every
-    block of the stage as `shared`, else None does.  `blocks.attention.Attention` is a base with all that.
-    `paper`, `complexity` (texts for `basicsr list attentions`) and `reach` may be there; without `reach` a
-    pixel's answer is taken to look at the whole picture.
+    The class maps (B, C, H, W) to the same shape in forward(x, shared).  It takes `dim` and `num_heads` as
+    keyword arguments, and `shifted` if it has windows; its other arguments have defaults, and option files
+    may set them.  If it has a method share(x), this gets the stage's input once, and every block of the stage
+    gets the result as `shared`; otherwise `shared` is None.  `blocks.attention.Attention` is a base with all
+    that.  The class may have `paper`, `complexity` (texts for `basicsr list attentions`) and `reach`; without
+    `reach`, the output at a pixel is assumed to depend on the whole picture.
 
     Args:
-        name: A word; "none" is taken.
+        name: A word other than "none".
 
     Raises:
         ValueError: If the name is no word or taken, or the class cannot be called as above.
@@ -39,15 +39,15 @@ def register_attention(name: str) -> Callable[[Design], Design]:
     return _registering("attention", ATTENTIONS, name, ("dim", "num_heads"), {"forward": 2, "share": 1})
 
 
-def register_ffn(name: str) -> Callable[[Design], Design]:
+def register_ffn(name: str) -> Callable[[DesignClass], DesignClass]:
     """Let `ffn: NAME` in an option file name the decorated class.
 
-    The class maps (B, C, H, W) to the same shape in forward(x) and takes `dim` and `ratio` as keyword
-    arguments; what else it takes has defaults, and option files may set it.  `paper`, `complexity` and
+    The class maps (B, C, H, W) to the same shape in forward(x).  It takes `dim` and `ratio` as keyword
+    arguments; its other arguments have defaults, and option files may set them.  `paper`, `complexity` and
     `reach` as for `register_attention`.
 
     Args:
-        name: A word; "none" is taken.
+        name: A word other than "none".
 
     Raises:
         ValueError: If the name is no word or taken, or the class cannot be called as above.
@@ -57,11 +57,11 @@ def register_ffn(name: str) -> Callable[[Design], Design]:
 
 def _registering(
     what: str, registry: dict[str, Any], name: str, keywords: tuple[str, ...], calls: dict[str, int]
-) -> Callable[[Design], Design]:
+) -> Callable[[DesignClass], DesignClass]:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name) or name == "none":
         raise ValueError(f"{what} {name!r}: the name must be a word of letters, digits and _, and not none")
 
-    def register(design: Design) -> Design:
+    def register(design: DesignClass) -> DesignClass:
         if fault := _fault(design, keywords, calls):
             raise ValueError(f"{what} {name!r}: {fault}")
         known = registry.get(name)
@@ -79,8 +79,8 @@ def _fault(design: Any, keywords: tuple[str, ...], calls: dict[str, int]) -> str
 
     Args:
         design: The class.
-        keywords: What the net makes it from.
-        calls: How many arguments the net calls each method with, if there is one.
+        keywords: The arguments that the net passes.
+        calls: Each method that the net calls, if the class has it, and the number of arguments.
     """
     if not (isinstance(design, type) and issubclass(design, nn.Module)):
         return f"{design!r} must be a class that derives from torch.nn.Module"
@@ -118,7 +118,7 @@ def _callable_with(function: Callable[..., Any], count: int) -> bool:
 
 
 def _source(design: type) -> tuple[str, str]:
-    """What is the same for a class that is imported twice, under two names of its file."""
+    """What identifies a class, even if its file is imported twice under two module names."""
     try:
         return design.__qualname__, inspect.getsourcefile(design) or design.__module__
     except (TypeError, OSError):  # a class without a file, as in a notebook

@@ -1,4 +1,4 @@
-"""The one place that looks at the gradient mode and at compilers; blocks and nets hand on what it finds."""
+"""The one place that looks at the gradient mode and at compilers; blocks and nets pass the result on."""
 
 import torch
 from torch import Tensor

@@ -11,7 +11,7 @@ NormPlace = Literal["post", "pre"]
 
 
 class TransformerBlock(nn.Module):
-    """Attention, where the stage has any, and a feed-forward, each with a norm and a residual:
+    """Attention, if the stage has any, and a feed-forward, each with a norm and a residual:
     (B, C, H, W) -> same.
 
     Args:

@@ -116,7 +116,7 @@ class WindowAttention(Attention):
         return merge(self.proj_drop(self.proj(y.transpose(2, 3).flatten(3))), shared.grid)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention proper: (B, M, n, N, d) each -> same."""
+        """The attention itself; arguments as `ops.window_attention.window_attention`."""
         return window_attention(
             q, k, v, bias, mask, self._dropout, backend=self.backend, memory=memory_here(q)
         )

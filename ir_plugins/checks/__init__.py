@@ -1,4 +1,4 @@
-"""Whether an option file is sound, judged against what is registered.
+"""Check option files against everything that is registered, and write the editors' schema.
 
 May import archs and every room below it.
 """

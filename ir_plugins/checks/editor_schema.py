@@ -1,7 +1,7 @@
 """A JSON Schema of option files, by which editors complete keys, explain them and mark mistakes.
 
-It agrees with the checks of `option_file.py`, as far as that is possible without the data: every registered
-name, its arguments, their kinds, bounds and defaults.  Plugins count if they are imported before.
+It agrees with the checks of `option_file.py`, as far as that is possible without the data.  It has every
+registered name, its arguments, their kinds, bounds and defaults.  Plugins count if they are imported before.
 """
 
 import inspect
@@ -21,8 +21,7 @@ from basicsr.utils.registry import (
 from ..blocks import ATTENTIONS, FEED_FORWARDS
 from ..blocks.designs import FROM_THE_NET, Designs
 from ..options.basicsr_keys import BETTER, KEYS, LOADER, NETWORK_PATHS, PICTURES
-from ..options.dataset_blocks import BACKENDS, known_keys, needed_keys
-from ..options.dataset_blocks import declared as declared_keys
+from ..options.dataset_blocks import BACKENDS, declared_keys, known_keys, needed_keys
 from ..options.problems import Key
 from ..options.registries import SCHEDULERS, entries, optimizers
 from ..options.signatures import Keys, argument_texts, arguments, json_kind, json_union, keys_read
@@ -31,7 +30,7 @@ from .sharing import as_text, with_shared
 
 Json = dict[str, Any]
 NETWORK = "^network_[a-z0-9_]+$"
-# filled in whatever a file says: of a dataset, and at the top
+# keys that the pipeline adds: to a dataset, and at the top
 COMPLETED = {"phase", "scale"}
 PIPELINE = {
     "is_train",
@@ -45,7 +44,7 @@ PIPELINE = {
 
 
 def schema_text() -> str:
-    """`editor_schema` as a file holds it: what fits stands on one line."""
+    """`editor_schema` as the text of a file."""
     return as_text(editor_schema()) + "\n"
 
 
@@ -79,7 +78,7 @@ def editor_schema() -> Json:
             "ffn": _designs(FEED_FORWARDS, []),
         },
     }
-    # optimizers apart: what torch's take differs between its versions
+    # optimizers apart: their arguments differ between versions of torch
     optimizer = {"definitions": {"optimizer": whole["definitions"].pop("optimizer")}}
     shared = with_shared(whole)
     shared["definitions"] |= with_shared(optimizer, "optimizer.")["definitions"]
@@ -90,13 +89,13 @@ def editor_schema() -> Json:
 
 
 def _top_and_blocks(models: Iterable[Any]) -> tuple[Json, Json]:
-    """The keys at the top, and BasicSR's blocks, as any of the models knows them."""
+    """The keys at the top, and BasicSR's blocks, with every key that any of the models knows."""
     models = list(models)
     found: dict[Keys, Json] = {}
     for model in models:
         for keys in sorted(keys_read(model)):
             found.setdefault(keys[:2], {})
-        found |= {keys: _key(key) for keys, key in option_file.declared(model).items()}
+        found |= {keys: _key(key) for keys, key in option_file.declared_by(model).items()}
     found |= {keys: _key(key) for keys, key in KEYS.items()}
     found, own = dict(sorted(found.items())), _own_top(models)
     top = {keys[0]: kind for keys, kind in found.items() if keys in KEYS and len(keys) == 1}
@@ -105,7 +104,7 @@ def _top_and_blocks(models: Iterable[Any]) -> tuple[Json, Json]:
 
 
 def _own_top(models: Iterable[Any]) -> set[str]:
-    """What models look up at the top of a file that is theirs alone: RealESRGAN's degradations."""
+    """The keys at the top of a file that only some models look up, such as RealESRGAN's degradations."""
     read = {keys[0] for model in models for keys in keys_read(model) if len(keys) == 1}
     return {key for key in read if key not in PIPELINE and not key.startswith("network_")}
 
@@ -139,12 +138,12 @@ def _block(name: str, found: Mapping[Keys, Json]) -> Json:
 
 
 def _of_model(model: Any) -> Json:
-    """What only this model has no use for."""
+    """Limits the keys to those that this model knows."""
     own = sorted(set(_own_top([model])) | {keys[0] for keys in KEYS} | {"datasets"})
     limits: Json = {}
     for block in option_file.BLOCKS:
-        names: list[Json] = [{"enum": sorted(option_file.known_keys(model, block))}]
-        if block == "train" and ("train", "NAME_opt") in option_file.declared(model):
+        names: list[Json] = [{"enum": sorted(option_file.keys_of_block(model, block))}]
+        if block == "train" and ("train", "NAME_opt") in option_file.declared_by(model):
             names.append({"pattern": "._opt$"})
         if block != "path":
             limits[block] = {"propertyNames": {"anyOf": names}}
@@ -157,7 +156,7 @@ def _object(properties: Json, *, empty: bool = False, required: Sequence[str] = 
 
 
 def _key(key: Key) -> Json:
-    """What may stand behind a declared key."""
+    """The values of a declared key."""
     bounds = {"minimum": key.least, "exclusiveMinimum": key.above, "exclusiveMaximum": key.below}
     bounds = {word: number for word, number in bounds.items() if math.isfinite(number)}
     kind = json_kind(key.kind, bounds)
@@ -180,7 +179,7 @@ def _typed(found: Mapping[str, Any], explained: Callable[[Any], Json]) -> Json:
 
 
 def _named(found: Mapping[str, Any]) -> dict[str, Any]:
-    """By name; where BasicSR registers NAME_basicsr, NAME is enough."""
+    """Sorted by name, without BasicSR's names NAME_basicsr, since NAME is there too."""
     return {name: found[name] for name in sorted(found) if not name.endswith("_basicsr")}
 
 
@@ -197,7 +196,7 @@ def _arguments(target: Any, given: Sequence[str] = (), extra: Json | None = None
         extra: Keys that the block holds beside the arguments.
     """
     taken = arguments(target, given)
-    # torch's documentation says something else in every version
+    # torch's documentation differs between its versions
     texts = {} if target.__module__.startswith("torch.") else argument_texts(target, list(taken))
     properties: Json = {"type": _summary(target)}
     for name, parameter in taken.items():
@@ -211,7 +210,7 @@ def _arguments(target: Any, given: Sequence[str] = (), extra: Json | None = None
     needed = [name for name, parameter in taken.items() if parameter.default is parameter.empty]
     parameters = inspect.signature(target).parameters.values()
     open_ended = extra is None and any(p.kind == p.VAR_KEYWORD for p in parameters)
-    # a net hands these to its designs; a file may give others, but need not
+    # a net passes these arguments to its designs; a file need not give the others
     block = _object(properties | (extra or {}), required=[] if given is FROM_THE_NET else needed)
     return block | {"additionalProperties": open_ended}
 
@@ -233,18 +232,23 @@ def _metric(target: Any) -> Json:
 
 
 def _optimizer(models: Iterable[Any]) -> Callable[[Any], Json]:
-    own = {
-        keys[2]: _key(key)
-        for model in models
-        for keys, key in option_file.declared(model).items()
-        if keys[:2] == ("train", "optim_g") and len(keys) > 2
-    }
+    own = _own_keys(models, ("train", "optim_g"))
 
     def explained(target: Any) -> Json:
         block = _arguments(target, option_file.TO_OPTIMIZERS, own)
         return block | {"required": ["lr"]}
 
     return explained
+
+
+def _own_keys(models: Iterable[Any], block: Keys) -> Json:
+    """The keys that models declare in a block that holds arguments too."""
+    return {
+        keys[2]: _key(key)
+        for model in models
+        for keys, key in option_file.declared_by(model).items()
+        if keys[:2] == block and len(keys) > 2
+    }
 
 
 def _designs(registry: Mapping[str, Any], others: list[str]) -> Json:
@@ -264,12 +268,7 @@ def _datasets() -> Json:
 
 
 def _dataset(models: Iterable[Any]) -> Callable[[Any], Json]:
-    own = {
-        keys[2]: _key(key)
-        for model in models
-        for keys, key in option_file.declared(model).items()
-        if keys[:2] == ("datasets", "train")
-    }
+    own = _own_keys(models, ("datasets", "train"))
     backend = {
         "required": ["type"],
         **_typed(BACKENDS, lambda keys: _object({key: {} for key in ("type", *keys)})),

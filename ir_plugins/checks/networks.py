@@ -1,6 +1,6 @@
-"""Whether a network can be built, fits the data, and gives `scale` times its input.
+"""Check that a network can be built, fits the data, and gives `scale` times its input.
 
-What a network is comes from its declaration (`archs.declaration`); a dry forward then tries it on a picture.
+Scale and channels come from its declaration (`archs.declaration`); a dry forward then tries it on a picture.
 """
 
 import re
@@ -23,20 +23,20 @@ from ..options.registries import registered
 from ..options.signatures import Keys
 
 PACKAGE = Path(__file__).parents[1]
-SIDE = 8  # pixels of the picture that a declared network is tried on, or the next multiple that it takes
-LARGEST_TRIED = 32  # pixels on a side, where a network has to be run for real
-USUAL_PATCH = 64  # of LQ, where the data says nothing
-CHANNELS = (3, 1, 4, 6)  # of the pictures that there are; a net may take others than the data gives
+SIDE = 8  # pixels: side of the picture that a declared network is tried on, rounded up to its size multiple
+LARGEST_TRIED = 32  # pixels: the largest side in memory
+USUAL_PATCH = 64  # pixels: side of an LQ patch if the data does not say
+CHANNELS = (3, 1, 4, 6)  # of common pictures
 
 
 class Given(NamedTuple):
-    """What a dataset gives.
+    """The channels that a dataset gives.
 
     Args:
         phase: Its block's name.
         lq: Channels of the pictures to restore.
         gt: Channels of the pictures to restore to; None: unknown.
-        text: What the numbers mean, for a message.
+        text: An explanation of the numbers, for a message.
     """
 
     phase: str
@@ -46,7 +46,7 @@ class Given(NamedTuple):
 
 
 def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
-    """Why a network cannot be built, or does not fit the rest of the option file.
+    """Find why a network cannot be built, or does not fit the rest of the option file.
 
     Args:
         keys: Where its block stands; only network_g restores pictures.  Its arguments are of the right kinds.
@@ -76,7 +76,7 @@ def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
 
 
 def _building_problem(keys: Keys, network: Options, error: Exception) -> Problem:
-    """Why a network cannot be built, at the key that is to blame, if the error begins with one."""
+    """Why a network cannot be built, at the key that the error begins with, if it names one."""
     meant = isinstance(error, ValueError | AssertionError)
     text = f"{'' if meant else 'cannot be built: '}{reason(error)}"
     blamed = re.match(r"(\w+)(?:=|:|,)", text)
@@ -84,7 +84,14 @@ def _building_problem(keys: Keys, network: Options, error: Exception) -> Problem
 
 
 def scale_problems(keys: Keys, network: Options, said: Facts, scale: int) -> Iterator[Problem]:
-    """Where a network declares another scale than the option file."""
+    """Find a network that declares another scale than the option file.
+
+    Args:
+        keys: Where its block stands.
+        network: The block.
+        said: What the network declares.
+        scale: The option file's.
+    """
     if said.scale in (None, scale):
         return
     name = said.called.get("scale")
@@ -96,7 +103,13 @@ def scale_problems(keys: Keys, network: Options, said: Facts, scale: int) -> Ite
 
 
 def channel_problems(keys: Keys, said: Facts, options: Options) -> Iterator[Problem]:
-    """Where a network declares other channels than a dataset gives."""
+    """Find a network that declares other channels than a dataset gives.
+
+    Args:
+        keys: Where its block stands.
+        said: What the network declares.
+        options: The whole file.
+    """
     for given in channels_given(options):
         for name, wanted, there in (
             ("in_channels", said.in_channels, given.lq),
@@ -115,10 +128,13 @@ def channel_problems(keys: Keys, said: Facts, options: Options) -> Iterator[Prob
 
 
 def channels_given(options: Options) -> Iterator[Given]:
-    """What the datasets give, as far as they say.
+    """The channels that each dataset gives, if they are known.
 
-    BasicSR's paired dataset gives three channels, gray tripled, and one with `color: y`; ours have the static
-    methods `channels` (of LQ) and `colour_of` (of GT).
+    BasicSR's paired dataset gives three channels (gray is tripled), or one with `color: y`.  Our datasets
+    have class methods: `channels` for LQ and `colour_of` for GT.
+
+    Args:
+        options: The whole file.
     """
     for phase, dataset in (options.get("datasets") or {}).items():
         if not is_block(dataset) or not dataset:
@@ -138,8 +154,8 @@ class Trial(NamedTuple):
 
     Args:
         picture: The input's shape, (1, C, H, W).
-        shape: The output's; None where it is no tensor, or there is none.
-        error: Why there is no output; None where there is one.
+        shape: The output's; None if it is no tensor, or there is none.
+        error: Why there is no output; None if there is one.
     """
 
     picture: Shape
@@ -150,10 +166,10 @@ class Trial(NamedTuple):
 def _trial_problems(
     keys: Keys, net: nn.Module, kind: Any, said: Facts, options: Options, scale: int
 ) -> Iterator[Problem]:
-    """Where a dry forward fails or gives a picture of another size or of other channels.
+    """Find out by a dry forward whether a network fails, or gives another size or other channels.
 
-    A network that nobody has declared may do something else than to restore a picture: where it refuses one,
-    nothing can be known.
+    A network without a declaration may do something else than restore a picture: if it refuses one, that is
+    no problem.
     """
     declared = is_declared(kind)
     data = next(channels_given(options), None)
@@ -181,7 +197,7 @@ def _trial_problems(
 def _output_problems(
     keys: Keys, name: str, trial: Trial, scale: int, channels: int | None, said: Facts
 ) -> Iterator[Problem]:
-    """Where the output of a dry forward is no picture, or another than the option file expects."""
+    """Why the output of a dry forward is no picture, or another than the option file expects."""
     shape, (height, width) = trial.shape, trial.picture[2:]
     if shape is None or len(shape) != 4:
         if is_declared(registered(ARCH_REGISTRY, name)):
@@ -203,14 +219,14 @@ def _output_problems(
 
 
 def _tried(net: nn.Module, network: Options, picture: Shape) -> Trial:
-    """A network's forward: in memory on a small picture where that is quick, else on the meta device."""
+    """A network's forward: in memory on a small picture if that is quick, else on the meta device."""
     small = (*picture[:2], *(min(side, LARGEST_TRIED) for side in picture[2:]))
     if not is_on_meta(net):
         try:
             return Trial(small, output_shape(net, small), None)
         except TooLarge:
             pass
-        except Exception:  # perhaps because of the weights, which nobody has drawn
+        except Exception:  # perhaps because its weights were not drawn
             return _tried_again(network, small)
     with suppress(Exception):  # an operation without a meta function, or one that looks at numbers
         if (bare := net if is_on_meta(net) else build_on_meta(network)) is not None:
@@ -219,7 +235,7 @@ def _tried(net: nn.Module, network: Options, picture: Shape) -> Trial:
 
 
 def _tried_again(network: Options, picture: Shape) -> Trial:
-    """The same with weights as a training begins with."""
+    """The same with weights that are drawn as in training."""
     try:
         return Trial(picture, output_shape(build_anywhere(network), picture), None)
     except Exception as error:  # whatever a foreign class makes of a picture
@@ -239,7 +255,7 @@ def _place(error: Exception) -> str:
 
 
 def _scale(options: Options) -> int | None:
-    """The file's scale, None where it is none: the check of the keys says so."""
+    """The file's scale; None if its value is wrong, which another check reports."""
     scale = 1 if options.get("scale") is None else options["scale"]
     return scale if KEYS["scale",].fault(scale) is None else None
 
@@ -250,7 +266,7 @@ def _wrong_scale(name: str, factor: int, scale: int) -> Problem:
 
 
 def _patch(options: Options, scale: int) -> int:
-    """The side of an LQ patch in training; of no patch, one that most networks take."""
+    """The side of an LQ patch in training; USUAL_PATCH if there is none."""
     data = value_at(options, "datasets", "train")
     sides = value_at(data, "gt_sizes") or [value_at(data, "gt_size") or USUAL_PATCH * scale]
     return max(1, min(sides) // scale)

@@ -1,8 +1,8 @@
-"""What may stand in an option file: every key, checked against what will read it.
+"""Check every key of an option file against the code that reads it.
 
-Arguments of networks, losses, metrics, optimizers and schedulers come from their signatures; what BasicSR's
-models and datasets look up in their options is found in their source, so a plugin's classes are known as soon
-as they are registered.  What BasicSR's own keys take stands in `basicsr_keys.py`.
+The arguments of networks, losses, metrics, optimizers and schedulers come from their signatures.  The keys
+that models and datasets of BasicSR look up are found in their source, so a plugin's classes are known as soon
+as they are registered.  `options/basicsr_keys.py` lists the values that BasicSR's own keys take.
 """
 
 import importlib.util
@@ -36,36 +36,56 @@ from .networks import network_problems
 
 BLOCKS = ("path", "train", "val", "logger", "dist_params")
 FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
-# what the pipeline passes to them, and no option file may
 COLUMNS = ("dataset", "group", "image", "height", "width", "seconds", "peak_mb")  # of metrics.csv
-FOLDER_NAMES = {("name",), ("val", "suffix")}  # judged apart, as are the names of datasets
+FOLDER_NAMES = {("name",), ("val", "suffix")}  # `_wrong_names` checks them, and the names of datasets
+# arguments that the pipeline passes, so that no option file may
 TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
 
 
 def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] | None = None) -> None:
-    """Raise UserError with one line per problem; see `problems.report`."""
+    """Check an option file.
+
+    Args:
+        options: The whole file.
+        path: Its path, for messages.
+        is_train: Whether the file is for training, or for a test.
+        force: The `K:K=V` overrides that are already in the options.
+
+    Raises:
+        UserError: One line for each problem, see `problems.report`.
+    """
     problems = list(_problems(options, is_train))
     if not problems:
         tried = optimizers(), SCHEDULERS, entries(LOSS_REGISTRY), entries(METRIC_REGISTRY)
-        own = set(declared(registered(MODEL_REGISTRY, options["model_type"])))
+        own = set(declared_by(registered(MODEL_REGISTRY, options["model_type"])))
         problems = [Problem(*failure) for failure in rehearsal.failures(options, own, *tried)]
     report(problems, path, force)
 
 
-def declared(model: Any) -> dict[Keys, Key]:
-    """The keys that a model declares in its `option_keys`, beside those that its source looks up."""
+def declared_by(model: Any) -> dict[Keys, Key]:
+    """The keys that a model's class declares in its `option_keys`; others are found in its source."""
     return getattr(model, "option_keys", {})
 
 
-def known_keys(model: Any, block: str) -> set[str]:
-    """What may stand in `path`, `train`, `val`, `logger` or `dist_params` with that model."""
-    read = set(KEYS) | keys_read(model) | set(declared(model))
+def keys_of_block(model: Any, block: str) -> set[str]:
+    """The keys that a block may have.
+
+    Args:
+        model: The model's class.
+        block: One of BLOCKS.
+    """
+    read = set(KEYS) | keys_read(model) | set(declared_by(model))
     known = {keys[1] for keys in read if len(keys) > 1 and keys[0] == block}
     return known - FOLDERS if block == "path" else known
 
 
 def argument_key(target: Callable, parameter: inspect.Parameter) -> Key:
-    """What an argument takes: as annotated, or as declared where it is BasicSR's or torch's."""
+    """The values that an argument takes.
+
+    Args:
+        target: The class or function.
+        parameter: The argument; its annotation counts, or ARGUMENTS if BasicSR or torch wrote the target.
+    """
     foreign = target.__module__.split(".")[0] in ("basicsr", "torch")
     if foreign and parameter.name in ARGUMENTS:
         return ARGUMENTS[parameter.name]
@@ -89,7 +109,7 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     model = registered(MODEL_REGISTRY, options.get("model_type"))
     if options.get("model_type") is not None and model is None:
         yield unknown(("model_type",), options["model_type"], MODEL_REGISTRY.keys())
-    read: Set[Keys] = keys_read(model) | set(declared(model)) if model else set()
+    read: Set[Keys] = keys_read(model) | set(declared_by(model)) if model else set()
     networks = [key for key in options if key.startswith("network_")]
     if is_train and ("network_d",) in read and not options.get("network_d"):
         yield Problem(("network_d",), f"is missing; {options['model_type']} needs it")
@@ -97,7 +117,7 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
     yield from unknown_keys(options, (), known)
     if model is not None:
         yield from _block_problems(options, model, networks)
-    if model is not None and hasattr(model, "option_problems"):  # static, yields a key path and a text
+    if model is not None and hasattr(model, "option_problems"):
         yield from itertools.starmap(Problem, model.option_problems(options))
     yield from _wandb_problems(options)
 
@@ -122,8 +142,8 @@ def _problems(options: Options, is_train: bool) -> Iterator[Problem]:
 def _block_problems(options: Options, model: Any, networks: list[str]) -> Iterator[Problem]:
     """Unknown keys of the blocks that BasicSR's pipelines and the model read."""
     for block in BLOCKS:
-        given, known = options.get(block) or {}, known_keys(model, block)
-        if block == "train" and ("train", "NAME_opt") in declared(model):
+        given, known = options.get(block) or {}, keys_of_block(model, block)
+        if block == "train" and ("train", "NAME_opt") in declared_by(model):
             known |= {key for key in given if key.endswith("_opt") and key != "_opt"}
         if block == "path":
             for prefix, key in NETWORK_PATHS.items():
@@ -145,7 +165,7 @@ def _wandb_problems(options: Options) -> Iterator[Problem]:
 
 
 def _wrong_names(options: Options) -> Iterator[Problem]:
-    """Names become folders and files: none may lead out of the folder that it is for."""
+    """Names that cannot be the name of a folder or file, and names of datasets given twice."""
     names: dict[Keys, Any] = {
         ("name",): options.get("name"),
         ("val", "suffix"): value_at(options, "val", "suffix"),
@@ -188,7 +208,7 @@ def _optimizer_problems(keys: Keys, block: Any, model: Any) -> Iterator[Problem]
     if model and model.get_optimizer is BaseModel.get_optimizer and kind not in (None, "Adam"):
         text = f"is {kind}, but {model.__name__} knows Adam only; model_type RestorationModel knows all"
         yield Problem((*keys, "type"), text)
-    own = {path[2] for path in declared(model) if path[:2] == keys}
+    own = {path[2] for path in declared_by(model) if path[:2] == keys}
     yield from _call_problems(keys, block, optimizers(), TO_OPTIMIZERS, own)
     if isinstance(block, dict) and "lr" not in block:
         yield Problem((*keys, "lr"), "is missing")
@@ -235,7 +255,15 @@ def _call_problems(
     given: Sequence[str] = (),
     extra: Iterable[str] = (),
 ) -> Iterator[Problem]:
-    """Problems of a block {type: name, argument: value, ...}; `given` arguments are passed by the caller."""
+    """Problems of a block {type: name, argument: value, ...}.
+
+    Args:
+        keys: Where it stands.
+        block: The block.
+        callables: The classes and functions that `type` may name.
+        given: Arguments that the caller passes itself.
+        extra: Keys that the block may hold beside the arguments.
+    """
     if not isinstance(block, dict):
         yield Problem(keys, "must be a block of keys, the first of them type")
         return

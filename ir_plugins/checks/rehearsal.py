@@ -1,6 +1,6 @@
-"""Try what an option file builds on a few numbers: what cannot work fails before anything is written.
+"""Try losses, optimizers, schedulers and metrics of an option file on a few numbers.
 
-Losses, optimizers, schedulers and metrics check their arguments late, if at all: in the middle of a run.
+They check their arguments late, if at all: without this, a run would fail in the middle.
 """
 
 import inspect
@@ -20,9 +20,9 @@ from ..options.problems import reason, value_at
 from ..options.reading import Options
 from ..options.signatures import Keys
 
-SIDE = 256  # pixels of the square that metrics are tried on: NIQE wants two blocks of 96
-LOSS_SIDE = 192  # and losses at most: MS-SSIM wants 161
-# BasicSR's losses that fetch weights while they are built; others say so in an attribute `fetches_weights`
+SIDE = 256  # pixels: side of the picture for metrics; NIQE needs two blocks of 96
+LOSS_SIDE = 192  # pixels: the largest side of the pictures for losses; MS-SSIM needs 161
+# BasicSR's losses that fetch weights when they are built; others have an attribute `fetches_weights`
 FETCHING = (PerceptualLoss,)
 
 
@@ -41,10 +41,10 @@ def failures(
     Args:
         options: The whole file.
         own: Keys that the model reads itself, in blocks whose other keys are arguments.
-        optimizers: What `train:optim_g` can name; blocks of any other type are passed over.
-        schedulers: What `train:scheduler` can name.
-        losses: What `train:NAME_opt` can name.
-        metrics: What a metric can name.
+        optimizers: Known types of `train:optim_g`; blocks of other types are skipped.
+        schedulers: Known types of `train:scheduler`.
+        losses: Known types of `train:NAME_opt`.
+        metrics: Known types of metrics.
     """
     train, val = options.get("train") or {}, options.get("val") or {}
     attempts: list[tuple[Keys, Any, dict[str, Callable], Callable]] = [
@@ -64,7 +64,7 @@ def failures(
         arguments = {key: value for key, value in block.items() if key in passed}
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the run itself will say it
+                warnings.simplefilter("ignore")  # the run itself shows them
                 attempt(known[block["type"]], arguments)
         except Exception as error:  # whatever a foreign class makes of its arguments
             yield keys, f"cannot work: {reason(error)}"
@@ -84,7 +84,7 @@ def _try_optimizer(kind: Callable, arguments: Options) -> None:
 
 @contextmanager
 def _without_compiler() -> Iterator[None]:
-    """torch.optim imports torch's compiler, which takes a second, only to keep it away from this method."""
+    """Undo a decorator of torch.optim that imports torch's compiler, which takes a second."""
     base = torch.optim.Optimizer
     decorated = base.add_param_group
     base.add_param_group = inspect.unwrap(decorated)
@@ -104,7 +104,7 @@ def _try_scheduler(kind: Callable, arguments: Options) -> None:
 
 
 def _side(options: Options) -> int:
-    """The side of the smallest training patch, as far as the options say and a loss notices."""
+    """The side of the smallest training patch, at most LOSS_SIDE."""
     data = value_at(options, "datasets", "train")
     stages = value_at(options, "train", "progressive", "patch_sizes") or value_at(data, "gt_sizes")
     return min([LOSS_SIDE, *(stages or [value_at(data, "gt_size") or LOSS_SIDE])])
@@ -125,10 +125,10 @@ def _try_loss(kind: Callable, arguments: Options, side: int) -> None:
 
 
 def _try_metric(kind: Callable, arguments: Options) -> None:
-    if rehearse := getattr(kind, "rehearse", None):  # it would fetch weights
+    if rehearse := getattr(kind, "rehearse", None):  # the metric itself would fetch weights
         rehearse(**arguments)
         return
     gt = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    value = kind(img=gt ^ 7, img2=gt, **arguments)  # alike: some metrics align the two first
+    value = kind(img=gt ^ 7, img2=gt, **arguments)  # similar, since some metrics align the two first
     if not np.isfinite(float(value)):
         raise ValueError(f"gives {value}")

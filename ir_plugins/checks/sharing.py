@@ -1,4 +1,4 @@
-"""A JSON Schema made short: what occurs twice is defined once."""
+"""Shorten a JSON Schema: define once what occurs twice."""
 
 import json
 from collections import Counter
@@ -7,15 +7,15 @@ from typing import Any
 
 Json = dict[str, Any]
 WIDTH = 110  # of a line of the file
-LEAST = 60  # characters that are worth a definition
+LEAST = 60  # characters: shorter texts get no definition
 
 
 def with_shared(schema: Json, prefix: str = "") -> Json:
-    """The schema with `$ref` for what several properties of one name say alike.
+    """The schema with a `$ref` instead of equal properties of one name.
 
     Args:
-        schema: With a block `definitions`, to which the shared ones are added under their property's name.
-        prefix: Of their names.
+        schema: It has a block `definitions`; shared ones are added there under their property's name.
+        prefix: Put before their names.
     """
     counts: Counter[tuple[str, str]] = Counter(
         (name, json.dumps(kind)) for name, kind in _properties(schema) if len(json.dumps(kind)) > LEAST
@@ -33,7 +33,7 @@ def with_shared(schema: Json, prefix: str = "") -> Json:
 
 
 def as_text(schema: Json) -> str:
-    """JSON with objects and lists on one line where they fit."""
+    """JSON with objects and lists on one line if they fit."""
     return _text(schema, "")
 
 

@@ -1,4 +1,4 @@
-"""What a person can type: one file for each sub-command.
+"""The sub-commands of `basicsr`, one in each file; cli.py calls their `run(arguments)`.
 
 May import every room.
 """

@@ -1,4 +1,4 @@
-"""`basicsr check`: whether an option file is sound, without a look at data or weights."""
+"""`basicsr check`: check an option file, without its data and weights."""
 
 from argparse import Namespace
 
@@ -13,7 +13,13 @@ def run(arguments: Namespace) -> None:
 
 
 def checked_options(arguments: Namespace) -> Options:
-    """The options of the file that `-opt` names, with its overrides, once the plugins are imported.
+    """Import the plugins, then read and check an option file.
+
+    Args:
+        arguments: opt, force_yml and plugin, as cli.py parses them.
+
+    Returns:
+        The options, with overrides.
 
     Raises:
         UserError: One line per problem.

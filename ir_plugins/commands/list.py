@@ -1,14 +1,14 @@
-"""`basicsr list`: what can be named in an option file.
+"""`basicsr list`: the names that an option file can use.
 
-Without plugins the answer is known in advance: `make schema` writes it into names.json, so that nobody waits
-for torch.  Everything here that needs torch imports it where it is used.
+Without plugins, names.json holds the answers, so that nobody waits for torch; `make schema` writes it.
+Functions that need torch import it themselves.
 """
 
-import functools
 import importlib.metadata
 import importlib.util
 import inspect
 import json
+import re
 import textwrap
 from argparse import Namespace
 from collections.abc import Callable
@@ -30,7 +30,9 @@ KIND_NAMES = (
     "schedulers",
     "optimizers",
 )
-# what these kinds list depends on: a change of its version needs another index
+ARGS = re.compile(r"\n*^Args:\n(?:[ \t]+.*(?:\n|$)|\n)*", re.M)  # the list of arguments in a docstring
+MODULES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z_])")  # what stands before a type's name: collections.abc.
+# the packages whose versions change the answer for a kind: others need another index
 PACKAGES = {kind: ("basicsr", "torch") if kind == "optimizers" else ("basicsr",) for kind in KIND_NAMES}
 
 
@@ -46,7 +48,7 @@ def run(arguments: Namespace) -> None:
 
 
 def index() -> dict[str, Any]:
-    """What names.json holds: versions, and per kind the table and the description of each name."""
+    """The content of names.json: versions, and for each kind its table and the description of each name."""
     return {
         "versions": {package: _version(package) for package in ("basicsr", "torch")},
         "tables": {kind: table(kind) for kind in KIND_NAMES},
@@ -57,7 +59,7 @@ def index() -> dict[str, Any]:
 
 
 def _from_index(kind: str, name: str | None) -> str | None:
-    """The answer, where the index is there, knows the name and was written with the installed versions."""
+    """The answer, if the index exists, has the name and is of the installed versions; else None."""
     if not INDEX.is_file():
         return None
     known = json.loads(INDEX.read_text(encoding="utf-8"))
@@ -67,7 +69,7 @@ def _from_index(kind: str, name: str | None) -> str | None:
 
 
 def _version(package: str) -> str | None:
-    """The installed version, of 2.13.0+cpu 2.13.0; None where Python would import something else."""
+    """The installed version, without "+cpu"; None if Python would import something else."""
     try:
         installed = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
@@ -83,7 +85,11 @@ def _version(package: str) -> str | None:
 
 
 def named(kind: str) -> dict[str, Callable]:
-    """Every name of that kind, and what it names."""
+    """The classes and functions of a kind, by name.
+
+    Args:
+        kind: One of KIND_NAMES.
+    """
     from basicsr.utils import registry
 
     from ..blocks import ATTENTIONS, FEED_FORWARDS
@@ -102,14 +108,13 @@ def named(kind: str) -> dict[str, Callable]:
     return dict(designs[kind]) if kind in designs else entries(registries[kind])
 
 
-KINDS: dict[str, Callable[[], dict[str, Callable]]] = {
-    kind: functools.partial(named, kind) for kind in KIND_NAMES
-}
-
-
 def table(kind: str) -> str:
-    """Per name: whose it is and the first sentence of its documentation; of a design its paper, complexity
-    and arguments.
+    """A line for each name, with its package and the first sentence of its documentation.
+
+    A design has two lines or more: its paper and complexity, then its arguments.
+
+    Args:
+        kind: One of KIND_NAMES.
     """
     found = sorted(named(kind).items())
     width = max(len(name) for name, _ in found)
@@ -140,24 +145,37 @@ def _from_the_net() -> tuple[str, ...]:
 
 
 def describe(kind: str, name: str) -> str:
-    """One item's arguments, a line each, and its documentation.
+    """The arguments of one item, each with its text, and the rest of its documentation.
+
+    Args:
+        kind: One of KIND_NAMES.
+        name: The item's name.
 
     Raises:
-        UserError: Where there is no such name.
+        UserError: There is no such name.
     """
-    from ..options.signatures import kind_of
+    from ..options.signatures import argument_texts, kind_of
 
     item = named(kind).get(name)
     if item is None:
         raise UserError(f"{kind} has no '{name}'; `basicsr list {kind}` names them")
     hidden = _from_the_net() if kind in DESIGNS else ()
-    arguments = [str(p) for p in inspect.signature(item).parameters.values() if p.name not in hidden]
+    taken = {n: p for n, p in inspect.signature(item).parameters.items() if n not in hidden}
+    document, texts = inspect.getdoc(item) or "", {}
+    if not item.__module__.startswith("torch."):  # its documentation follows another style
+        texts = argument_texts(item, list(taken), whole=True)
+        document = ARGS.sub("\n\n", document).strip() if texts else document
+    arguments = [_argument(p, texts.get(n, "").strip()) for n, p in taken.items()]
     if keys := getattr(item, "option_keys", None) if kind == "datasets" else None:
         arguments = [f"{key}: {kind_of(declared.kind)}; {declared.text}" for key, declared in keys.items()]
     facts = [f"{_fact(item, 'paper')}; {_fact(item, 'complexity')}", ""] if kind in DESIGNS else []
-    return "\n".join(
-        [name, *(f"  {argument}" for argument in arguments), "", *facts, inspect.getdoc(item) or ""]
-    ).rstrip()
+    return "\n".join([name, *(f"  {argument}" for argument in arguments), "", *facts, document]).rstrip()
+
+
+def _argument(parameter: inspect.Parameter, text: str) -> str:
+    """An argument as in a signature, and its text in the lines below."""
+    signature = MODULES.sub("", str(parameter))
+    return "\n".join([signature, textwrap.indent(text, " " * 6)] if text else [signature])
 
 
 def _summary(item: Callable) -> str:

@@ -1,4 +1,4 @@
-"""`basicsr profile`: what a network costs."""
+"""`basicsr profile`: parameters, operations, time and memory of a network."""
 
 import statistics
 import time
@@ -31,14 +31,17 @@ def run(arguments: Namespace) -> None:
 
 
 def profile(options: Options, size: tuple[int, int]) -> str:
-    """What network_g's forward on one picture costs, as a small table.
+    """Measure network_g on one picture.
 
     Args:
         options: The whole option file.
         size: Height and width of the picture, in pixels.
 
+    Returns:
+        A small table.
+
     Raises:
-        UserError: Where the network cannot take a picture of that size.
+        UserError: The network cannot take a picture of that size.
     """
     if min(size) < 1:
         raise UserError(f"--size {size[0]} {size[1]}: height and width must be at least 1")

@@ -1,4 +1,4 @@
-"""`basicsr schema`: what an editor must know to complete and check option files, plugins included."""
+"""`basicsr schema`: write the JSON Schema by which editors complete and check option files."""
 
 from argparse import Namespace
 
@@ -8,7 +8,6 @@ from ..runtime.storage import written_whole
 
 
 def run(arguments: Namespace) -> None:
-    """Write the JSON Schema of option files, for everything that is registered."""
     load_plugins(arguments.plugin)
     with written_whole(arguments.output) as file:
         file.write(schema_text().encode())

@@ -73,14 +73,14 @@ def _write_tables(opt: Options, model: Any, results: Sequence[SetResult], *, mis
 
 
 def _pictures(results: Sequence[SetResult]) -> list[PictureResult] | None:
-    """The pictures of all sets; None where the model reports means only."""
+    """The pictures of all sets; None if the model reports means only."""
     if any(result.pictures is None for result in results):
         return None
     return [picture for result in results for picture in result.pictures or ()]
 
 
 def _conditions(opt: Options, model: Any) -> dict[str, str]:
-    """What the figures depend on beside metrics and pictures."""
+    """Everything else that the figures depend on, beside metrics and pictures."""
     path, val = opt["path"], opt["val"]
     files = {
         key: f"{path[key]} (SHA-256 {hashlib.sha256(Path(path[key]).read_bytes()).hexdigest()[:16]})"
@@ -108,7 +108,7 @@ def _conditions(opt: Options, model: Any) -> dict[str, str]:
 
 
 def _finish(opt: Options, results: Sequence[SetResult]) -> None:
-    """Log the table.  Raises UserError where a picture could not be measured."""
+    """Log the table.  Raises UserError if a picture could not be measured."""
     logger, folder, pictures = get_root_logger(), opt["path"]["results_root"], _pictures(results)
     if pictures is None:
         logger.info(f"{opt['model_type']} reports means only; RestorationModel also writes metrics.csv")

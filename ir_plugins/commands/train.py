@@ -1,4 +1,4 @@
-"""`basicsr train`: train as an option file says."""
+"""`basicsr train`: train a network from an option file."""
 
 from argparse import Namespace
 

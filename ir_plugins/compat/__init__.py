@@ -1,8 +1,10 @@
-"""Repairs that PyPI's basicsr 1.4.2 needs on a modern stack; the package's own __init__ calls them.
+"""Repairs that PyPI's basicsr 1.4.2 needs on a modern stack; `ir_plugins/__init__.py` calls them.
 
 `before_import()` and `after_import()` run around the first import of basicsr; running them again changes
-nothing.  Each function, in a file per family, mends one break: it looks for the sickness, leaves healthy
-versions alone and says when it can be deleted.  May import pictures, weights, options and runtime.
+nothing.  There is a file for each family of repairs.  Each function mends one break: it looks for the
+symptom and leaves healthy versions alone; its docstring says when to delete it.
+
+May import pictures, weights, options and runtime.
 """
 
 from .images import name_unreadable_images, read_raw_pixels, round_jpeg_quality, view_pictures_in_any_memory
@@ -26,7 +28,7 @@ def before_import() -> None:
     """Make PyPI's basicsr importable.
 
     Raises:
-        UserError: Where BasicSR is not installed, or hidden by another package of that name.
+        UserError: BasicSR is not installed, or another package of that name hides it.
     """
     refuse_other_basicsr()
     postpone_slow_imports()
@@ -37,7 +39,7 @@ def before_import() -> None:
 
 
 def after_import() -> None:
-    """Mend what training and testing meet in an imported basicsr."""
+    """Mend an imported basicsr for training and testing."""
     end_postponing()
     round_jpeg_quality()
     share_lmdb_environments()

@@ -1,4 +1,4 @@
-"""How basicsr reads, compresses and filters pictures."""
+"""Repairs of how basicsr reads, compresses and filters pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from ..pictures.raw import decoding_raw
-from ..runtime.errors import UserError
+from ..pictures.store import undecodable
+from ..pictures.writing import encoded
 from .rebinding import rebind
 
 
@@ -32,8 +33,8 @@ def round_jpeg_quality() -> None:
     def add_jpg_compression(img: np.ndarray, quality: float = 90) -> np.ndarray:
         # rint: how OpenCV itself used to convert float pixels
         pixels = np.rint(np.clip(img, 0, 1) * 255.0).astype(np.uint8)
-        _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
-        return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.float32) / 255.0
+        content = np.frombuffer(encoded(pixels, ".jpg", quality=round(quality)), np.uint8)
+        return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.float32) / 255.0
 
     rebind(original, add_jpg_compression)
 
@@ -41,7 +42,7 @@ def round_jpeg_quality() -> None:
 def name_unreadable_images() -> None:
     """`AttributeError: 'NoneType' object has no attribute 'astype'` on a truncated, empty or foreign file.
 
-    Concerns any basicsr: `imfrombytes` neither checks what OpenCV made of the bytes nor knows whose they are.
+    Concerns any basicsr: `imfrombytes` does not check OpenCV's result and does not know the file's name.
     Delete when its own error names the file.
     """
     from basicsr.utils import file_client, img_util
@@ -63,10 +64,7 @@ def name_unreadable_images() -> None:
         except cv2.error:  # OpenCV's answer to an empty file
             img = None
         if img is None:
-            raise UserError(
-                f"{getattr(content, 'source', 'what was read')} ({len(content)} bytes) is truncated or no "
-                "image that OpenCV can decode; replace or remove it"
-            )
+            raise undecodable(getattr(content, "source", "what was read"), len(content))
         return img.astype(np.float32) / 255.0 if float32 else img
 
     file_client.HardDiskBackend.get = get
@@ -74,7 +72,7 @@ def name_unreadable_images() -> None:
 
 
 def read_raw_pixels() -> None:
-    """Pixels that `basicsr lmdb --codec raw` stores are no file that OpenCV can decode.
+    """OpenCV cannot decode the pixels that `basicsr lmdb --codec raw` stores.
 
     Concerns every dataset of BasicSR.  Stays.
     """
@@ -87,8 +85,8 @@ def read_raw_pixels() -> None:
 def view_pictures_in_any_memory() -> None:
     """`RuntimeError: view size is not compatible with input tensor's size and stride`.
 
-    Concerns any basicsr: VGGStyleDiscriminator and filter2D cannot take pictures in channels-last memory,
-    which is what our nets give, and BasicSR's own loader with `num_worker_per_gpu: 0`.  Delete when both
+    Concerns any basicsr: VGGStyleDiscriminator and filter2D cannot take pictures in channels-last memory.
+    Our nets make them, and BasicSR's own loader does with `num_worker_per_gpu: 0`.  Delete when both
     reshape instead.
     """
     import torch
@@ -119,7 +117,7 @@ def view_pictures_in_any_memory() -> None:
 
 
 class SourcedBytes(bytes):
-    """The content of an image file, and where it was read: the decoder's error message needs both."""
+    """The content of an image file, and its place, which the decoder's error message names."""
 
     source: str
 

@@ -1,4 +1,4 @@
-"""What basicsr imports from other packages, and no longer finds there."""
+"""Repairs of imports: names that basicsr imports from other packages and no longer finds there."""
 
 import importlib
 import sys
@@ -13,7 +13,7 @@ def accept_torchvision_of_another_torch() -> None:
     """`RuntimeError: operator torchvision::nms does not exist` on `import torchvision`.
 
     Concerns a torchvision built for another torch (a CUDA wheel beside a CPU torch), up to 0.28 at least: its
-    compiled ops are absent, yet it describes two of them.  They stay absent, nothing here calls them.  Delete
+    compiled ops are absent, yet it describes two of them.  They stay absent; nothing here calls them.  Delete
     when `torchvision._meta_registrations` asks `_has_ops()` before it registers nms and qnms.
     """
     import torch.library
@@ -75,7 +75,12 @@ def provide_scipy_filters() -> None:
 
 
 def _provide(name: str, **attributes: Any) -> None:
-    """Let `from name import attribute` work, and without a warning, where `name` is gone or deprecated."""
+    """Let `from name import attribute` work, without a warning, if `name` is gone or deprecated.
+
+    Args:
+        name: The module.
+        attributes: What it must have, by name.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -83,7 +88,7 @@ def _provide(name: str, **attributes: Any) -> None:
     except ModuleNotFoundError:
         module = sys.modules[name] = ModuleType(name, "A stand-in for what basicsr imports from here.")
     for attribute, value in attributes.items():
-        # SciPy's deprecated module has nothing in it but a __getattr__ that warns
+        # SciPy's deprecated module holds only a __getattr__ that warns
         vars(module).setdefault(attribute, value)
 
 

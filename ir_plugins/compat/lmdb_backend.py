@@ -1,10 +1,9 @@
-"""How basicsr opens LMDBs."""
+"""Repair of how basicsr opens LMDBs."""
 
 import os
 from typing import Any
 
-from ..pictures.environments import lmdb_environment
-from ..runtime.errors import UserError
+from ..pictures.environments import lmdb_environment, missing_key
 from .images import SourcedBytes
 from .rebinding import rebind
 
@@ -26,7 +25,16 @@ def share_lmdb_environments() -> None:
 
 
 class SharedLmdb:
-    """BasicSR's LMDB backend, reading through the one environment that a process may open of each folder."""
+    """BasicSR's LMDB backend, with one shared environment for each folder: a process may open no more.
+
+    Args:
+        db_paths: The LMDB, or several.
+        client_keys: A name for each.
+        readonly: As lmdb.open.
+        lock: As lmdb.open.
+        readahead: As lmdb.open.
+        options: More arguments of lmdb.open.
+    """
 
     def __init__(
         self,
@@ -45,15 +53,12 @@ class SharedLmdb:
 
     def get(self, filepath: Any, client_key: str = "default") -> SourcedBytes:
         folder = self._folders[client_key]
-        # asked for anew each time: a forked worker holds its parent's, a spawned one none
+        # looked up each time: a forked worker holds its parent's environment, a spawned one none
         environment = self._client[client_key] = lmdb_environment(folder, self._options)
         with environment.begin(buffers=True) as transaction:
             value = transaction.get(str(filepath).encode())
             if value is None:
-                raise UserError(
-                    f"key '{filepath}' is not in the LMDB {folder}, though its meta_info.txt or your "
-                    "meta_info_file lists it; correct the list or create the LMDB again"
-                )
+                raise missing_key(str(filepath), folder)
             return SourcedBytes.of(value, f"key '{filepath}' of the LMDB {folder}")
 
     def __getstate__(self) -> dict[str, Any]:

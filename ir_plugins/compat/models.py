@@ -1,4 +1,4 @@
-"""How the models of basicsr degrade, load and validate."""
+"""Repairs of how basicsr's models degrade, load and validate."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def degrade_where_the_model_is() -> None:
 def load_weights_as_others_publish_them() -> None:
     """`KeyError: 'params'` from `path:pretrain_network_g`, and a RuntimeError about safetensors.
 
-    Concerns any basicsr: it knows no keys but the one named and "params", and torch.load alone.  Delete when
-    it loads every file with `weights_only` and knows the forms that `weights.files.read_weights` does.
+    Concerns any basicsr: it knows only the key that is named and "params", and only torch.load.  Delete when
+    it loads every file with `weights_only`, in every form that `weights.files.read_weights` reads.
     """
     from basicsr.models.base_model import BaseModel
     from basicsr.utils import get_root_logger
@@ -80,7 +80,7 @@ def validate_nets_that_pad_themselves() -> None:
     """`KeyError: 'window_size'` from SwinIRModel's validation.
 
     Concerns any basicsr: it pads to `network_g:window_size`, which nets without windows do not have.  Delete
-    when it asks whether there is one.
+    when it checks that the key is there.
     """
     from basicsr.models.sr_model import SRModel
     from basicsr.models.swinir_model import SwinIRModel

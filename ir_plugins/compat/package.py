@@ -1,4 +1,4 @@
-"""Which package `import basicsr` finds."""
+"""Check which package `import basicsr` finds."""
 
 import importlib.util
 import re
@@ -8,14 +8,17 @@ from ..runtime.errors import UserError
 
 
 def refuse_other_basicsr() -> None:
-    """`No module named 'basicsr.utils.registry'`, or stranger: another package of that name comes first.
+    """`No module named 'basicsr.utils.registry'`, or others: another package of that name comes first.
 
     Concerns the `basicsr` folders inside the repositories of Restormer, NAFNet and others (forks of 1.2.0 and
-    1.3.x); they are looked at, not executed.  Delete when nobody has such a repository at hand any more.
+    1.3.x); the check reads them and executes nothing.  Delete when nobody uses such repositories any more.
+
+    Raises:
+        UserError: BasicSR is not installed, or another package of that name hides it.
     """
     install = "pip install --no-build-isolation basicsr==1.4.2"
     spec = importlib.util.find_spec("basicsr")
-    if spec is None or spec.origin is None:  # no origin: a mere folder of that name, without __init__.py
+    if spec is None or spec.origin is None:  # no origin: a folder of that name without __init__.py
         raise UserError(f"BasicSR is not installed: `{install}`")
     found = Path(spec.origin)
     if found.name == "__init__.py":

@@ -5,7 +5,12 @@ from typing import Any
 
 
 def rebind(original: Any, replacement: Any) -> None:
-    """Put the replacement wherever a loaded module of basicsr, or of this package, holds the original."""
+    """Replace an object in every loaded module of basicsr and of this package.
+
+    Args:
+        original: The object.
+        replacement: What takes its place, under the same names.
+    """
     names = [name for name in sys.modules if name.partition(".")[0] in ("basicsr", "ir_plugins")]
     for module in map(sys.modules.__getitem__, names):
         for name in [name for name, value in vars(module).items() if value is original]:

@@ -1,9 +1,8 @@
-"""What basicsr imports at once and uses rarely or never: it is imported when it is used.
+"""Postpone slow imports of basicsr: modules that it imports at once and uses rarely or never.
 
 While basicsr is imported, stand-ins take the places of the slow modules in sys.modules.  For the few names
-that basicsr wants, they hand out objects that import the real ones when they are first used; for any other
-name they give way to the real module.  Afterwards they leave: the next import of such a module is the real
-one.
+that basicsr imports from them, they return objects that import the real ones on their first use; any other
+name imports the real module.  Afterwards the stand-ins are removed, so the next import finds the real module.
 """
 
 import importlib
@@ -11,7 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-# module: names that are handed out in advance
+# each module, and the names that its stand-in has
 SLOW = {
     # torchvision <= 0.28 (ops/roi_align.py), 30 % of the time of `import basicsr` with torch 2.13
     "torch._dynamo.utils": ("is_compile_supported",),
@@ -24,10 +23,10 @@ SLOW = {
 
 
 def postpone_slow_imports() -> None:
-    """`import basicsr` takes twice as long as what is needed of it.
+    """`import basicsr` takes twice as long as necessary.
 
-    Concerns basicsr 1.4.2 and torchvision up to 0.28 at least.  Where nobody asks for the modules in SLOW, or
-    they are imported already, this changes nothing.  Delete when neither imports them while it is imported.
+    Concerns basicsr 1.4.2 and torchvision up to 0.28 at least.  If nobody imports the modules in SLOW, or
+    they are imported already, this changes nothing.  Delete when neither package imports them at once.
     """
     for name, known in SLOW.items():
         if name not in sys.modules:
@@ -35,17 +34,17 @@ def postpone_slow_imports() -> None:
 
 
 def end_postponing() -> None:
-    """Let the stand-ins leave."""
+    """Remove the stand-ins."""
     for name in SLOW:
         leave(name)
 
 
 class StandIn(ModuleType):
-    """In sys.modules for a module that nobody has used yet.
+    """In sys.modules instead of a module that nobody has used yet.
 
     Args:
-        name: Of the module.
-        homes: Names handed out in advance, and the module where each is found.
+        name: The module's name.
+        homes: The names that the stand-in has, and the module of each.
     """
 
     def __init__(self, name: str, homes: dict[str, str]):
@@ -81,6 +80,6 @@ class Later:
 
 
 def leave(name: str) -> None:
-    """Make room in sys.modules for the real module, where a stand-in is there."""
+    """Remove the stand-in of a module from sys.modules, if there is one."""
     if isinstance(sys.modules.get(name), StandIn):
         del sys.modules[name]

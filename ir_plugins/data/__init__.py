@@ -1,4 +1,4 @@
-"""Datasets, registered by hand, and the tools that make and check what they read.
+"""Datasets, registered by hand, and the tools that prepare and check their pictures.
 
 May import pictures, options and runtime.
 """

@@ -1,4 +1,4 @@
-"""Which pictures BasicSR's own datasets pair, and why they might not pair."""
+"""Pair pictures as BasicSR's own datasets do, and refuse those that do not pair."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +11,14 @@ GT, LQ = "dataroot_gt", "dataroot_lq"
 
 
 def lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
-    """The keys that BasicSR will ask each database for, by option; pairs stand at the same place.
+    """The keys that BasicSR will read from each database, by option; pairs have the same index.
 
     Args:
-        name: of the dataset's block, for messages.
-        roots: the LMDB of each option.
+        name: Name of the dataset's block, for messages.
+        roots: The LMDB of each option.
 
     Raises:
-        UserError: a database has no keys, or they do not pair.
+        UserError: A database has no keys, or they do not pair.
     """
     keys = {}
     for option, root in roots.items():
@@ -35,15 +35,15 @@ def lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
 
 
 def file_names(name: str, roots: dict[str, str], opt: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The files that BasicSR will read from each folder, relative to it; pairs stand at the same place.
+    """The files that BasicSR will read from each folder, relative to it; pairs have the same index.
 
     Args:
-        name: of the dataset's block, for messages.
-        roots: the folder of each option.
-        opt: the block.
+        name: Name of the dataset's block, for messages.
+        roots: The folder of each option.
+        opt: The block.
 
     Raises:
-        UserError: files are missing, no images, or do not pair.
+        UserError: Files are missing, no images, or do not pair.
     """
     first, *others = roots
     if meta := opt.get("meta_info_file"):

@@ -1,6 +1,6 @@
-"""Look at a dataset before training: folders there, names paired, images whole, sizes fitting.
+"""Check a dataset before training: folders exist, names pair, images are whole, sizes fit.
 
-BasicSR would meet the same faults later, in a worker process, and mostly without naming the file.
+BasicSR would fail later, in a worker process, and mostly without the name of the file.
 """
 
 import os
@@ -25,27 +25,27 @@ from .datasets.mixed import blocks
 def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     """Check that BasicSR can train or test on a dataset.
 
-    Every given `dataroot...` is checked: it is there, is what `io_backend` says, and holds whole images.
-    With dataroot_gt and dataroot_lq, or both views of dual pixels: they pair as the dataset pairs them
-    (`filename_tmpl`, `meta_info_file`), GT is `scale` times LQ, files of 16 bits are that and, for training,
-    a patch of `gt_size` fits if the dataset does not pad.  Images are judged by their first and last bytes;
-    odd ones are decoded.
+    Every `dataroot...` must exist, be what `io_backend` says, and hold whole images.  With dataroot_gt and
+    dataroot_lq, or both views of dual pixels, names must pair as the dataset pairs them (`filename_tmpl`,
+    `meta_info_file`), GT must be `scale` times LQ, and files that are read with 16 bits must have them.  In
+    training a patch of `gt_size` must fit if the dataset does not pad.  Images are judged by their first and
+    last bytes; unusual ones are decoded.
 
     Args:
-        name: where the block is, such as "datasets:train".
-        opt: the block, with `phase` and `scale` filled in.
+        name: Where the block stands, such as "datasets:train".
+        opt: The block, with `phase` and `scale` filled in.
 
     Returns:
         The number of images, None if this type of dataset lists them in its own way.
 
     Raises:
-        UserError: the dataset cannot be used; the message names the option and the path, with a line for
+        UserError: The dataset cannot be used; the message names the option and the path, with a line for
             each missing folder.
     """
     backend, kind = _backend(name, opt), registered(DATASET_REGISTRY, opt.get("type"))
     if opt.get("sets"):
         return sum(check_dataset(f"{name}:sets:{n}", block) or 0 for n, block in blocks(opt).items())
-    # Restormer's published option files write `dataroot_lq: none` where there is none
+    # Restormer's published option files write `dataroot_lq: none` if there is none
     given = {key: value for key, value in opt.items() if key.startswith("dataroot")}
     roots = {key: str(value) for key, value in given.items() if value not in (None, "none")}
     faults = []
@@ -76,7 +76,7 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
 
 
 def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, str], backend: str) -> int:
-    """Check a dataset of a class of ours, which pairs its pictures itself; return the number of images."""
+    """Check a dataset of one of our classes, which pair their pictures; return the number of images."""
     try:
         pairings = kind.pairings_of(opt)
     except UserError as error:
@@ -84,9 +84,8 @@ def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, s
     looks = {}
     for root in kind.roots(opt):
         where, folder = f"{name}:dataroot_{root}", roots[f"dataroot_{root}"]
-        files = list(
-            dict.fromkeys(pairing.files[root] for pairing in pairings)
-        )  # in SPAD several LQ have one GT
+        # each once: in SPAD several LQ have one GT
+        files = list(dict.fromkeys(pairing.files[root] for pairing in pairings))
         seen = dict(zip(files, _looks(where, folder, files, backend), strict=True))
         if (bits := kind.bits_of(opt)) > 8:
             _check_bits(where, folder, seen, kind, bits)
@@ -121,7 +120,7 @@ def _scale(opt: Mapping[str, Any]) -> int:
 
 
 def _check_root(where: str, root: str, backend: str) -> None:
-    """Raise unless `root` is a folder and, exactly where the backend is lmdb, a whole LMDB."""
+    """Raise UserError unless `root` is a folder, and an LMDB if and only if the backend is lmdb."""
     if not Path(root).exists() and Path(f"{root}.part").exists():
         raise UserError(f"{where}: {root} is unfinished, there is only {root}.part; run `basicsr lmdb` again")
     existing_folder(root, where)
@@ -140,7 +139,7 @@ def _check_root(where: str, root: str, backend: str) -> None:
 
 
 def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
-    """The look of every image.  Raises UserError naming those that are no whole images."""
+    """The size and format of every image.  Raises UserError if some are not whole."""
     environment = _open(where, root) if backend == "lmdb" else None
 
     def look(image: str) -> Look | str:

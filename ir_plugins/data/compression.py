@@ -1,4 +1,4 @@
-"""JPEG, there and back."""
+"""JPEG compression and decompression."""
 
 import io
 
@@ -12,11 +12,11 @@ GRID = 16  # pixels: two blocks of 8, as colours are stored at half the resoluti
 
 
 def compressed(pixels: np.ndarray, quality: int, encoder: str = "opencv") -> np.ndarray:
-    """What JPEG makes of a picture, of the same shape; colours have half the resolution.
+    """A picture after JPEG compression, in the same shape; colours have half the resolution.
 
     Args:
         pixels: (H, W, 3), BGR, or (H, W, 1), uint8.
-        quality: as the IJG's libjpeg counts it, 1 to 100.
+        quality: As the IJG's libjpeg counts it, 1 to 100.
         encoder: "opencv" or "libjpeg", which is Pillow's.
     """
     if encoder == "libjpeg":

@@ -24,11 +24,11 @@ ACROSS = np.array(
 
 
 def mosaic(picture: np.ndarray, pattern: str = "rggb") -> np.ndarray:
-    """What a sensor sees of a picture: (H, W), one colour of each pixel.
+    """The mosaic that a sensor records of a picture: (H, W), one colour of each pixel.
 
     Args:
         picture: (H, W, 3), RGB.
-        pattern: a key of PATTERNS.
+        pattern: A key of PATTERNS.
     """
     h, w, _ = picture.shape
     return np.take_along_axis(picture, _colours(h, w, pattern)[..., None], 2)[..., 0]
@@ -43,7 +43,7 @@ def demosaiced(raw: np.ndarray, pattern: str = "rggb") -> np.ndarray:
 
     Args:
         raw: (H, W), uint8.
-        pattern: a key of PATTERNS.
+        pattern: A key of PATTERNS.
     """
     h, w = raw.shape
     padded = np.pad(raw.astype(np.float64), 2, mode="reflect")

@@ -1,4 +1,4 @@
-"""Which pictures of several folders or LMDBs belong together: the ones with the same name, endings aside."""
+"""Pair the pictures of several folders or LMDBs by their names, without endings."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..pictures.files import IMAGE_SUFFIXES, existing_folder, image_files
 from ..runtime.errors import UserError, listed
 
-NAMES_SHOWN = 1000  # in a message: a person wants to see mismatches, not their number
+NAMES_SHOWN = 1000  # in a message: a person wants to see the mismatches
 _ENDING = f"(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})"
 _SHAPE = re.compile(r" \(\d+, ?\d+(?:, ?\d+)?\)(?: \d+)?$")  # BasicSR's "0001.png (480,480,3) 1"
 _COLUMNS = re.compile(rf"(.+?{_ENDING})\s+(.+{_ENDING})", re.IGNORECASE)  # SPAD's "/rain/1.png /gt/1.png"
@@ -19,9 +19,9 @@ class Pairing(NamedTuple):
     """Pictures that belong together.
 
     Args:
-        name: the path of GT below its root without its ending, "indoor/0001"; the path of LQ if a list gives
+        name: The path of GT below its root without its ending, "indoor/0001"; the path of LQ if a list gives
             several LQ the same GT.
-        files: of each kind ("gt", "lq") the path below its root; in an LMDB, the key.
+        files: For each kind ("gt", "lq") the path below its root; in an LMDB, the key.
     """
 
     name: str
@@ -34,15 +34,15 @@ def pair(
     """The pictures of all roots that belong together, in the order of their names.
 
     Args:
-        roots: the folder or LMDB of each kind; GT is called "gt".  Subfolders are searched too; files whose
+        roots: The folder or LMDB of each kind; GT is called "gt".  Subfolders are searched too; files whose
             names are not a picture's are ignored.
         backend: disk or lmdb.
-        template: the others' name, where {} stands for GT's, without folder and ending.
-        listing: a file that names the pictures to use: GT's names, as BasicSR's meta_info files, or LQ's and
+        template: The others' name, with {} for GT's, without folder and ending.
+        listing: A file that names the pictures to use: GT's names, as BasicSR's meta_info files, or LQ's and
             GT's paths in two columns, as SPAD's.
 
     Raises:
-        UserError: a folder is empty or has a name twice, the list cannot be used, or names do not pair; the
+        UserError: A folder is empty or has a name twice, the list cannot be used, or names do not pair; the
             message begins with the option and names everything without a counterpart.
     """
     chosen = None if listing is None else _listed(listing)
@@ -141,7 +141,7 @@ def _in_two_columns(
             raise UserError(f"meta_info_file: {lq} {gt} leads out of the folders; write paths below them")
         both = {"lq": lq, "gt": gt} if backend == "disk" else {"lq": _stem(lq), "gt": _stem(gt)}
         pairings.append(Pairing(_stem(lq if gt in shared else gt), {kind: both[kind] for kind in roots}))
-    if backend == "lmdb":  # missing files are found when each one is looked at
+    if backend == "lmdb":  # missing files are found when each one is checked
         wanted = {kind: {pairing.files[kind] for pairing in pairings} for kind in roots}
         missing = {
             kind: wanted[kind] - _names(f"dataroot_{kind}", root, backend).keys()

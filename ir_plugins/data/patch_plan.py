@@ -20,7 +20,7 @@ class PatchStage(NamedTuple):
 
 
 class PatchPlan:
-    """How large the patches and batches of each iteration are (Restormer, section 3.3).
+    """The sizes of patches and batches in each iteration (Restormer, section 3.3).
 
     Args:
         patch_sizes: Side of a GT patch in each stage, pixels.

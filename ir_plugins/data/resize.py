@@ -1,6 +1,7 @@
-"""MATLAB's bicubic resize, the one every super-resolution benchmark is made with."""
+"""MATLAB's bicubic resize, with which every super-resolution benchmark is made.
 
-# H height, W width, C channels, N output rows, T taps (input rows that one output row is mixed from)
+H height, W width, C channels, N output rows, T taps (input rows that make one output row)
+"""
 
 import math
 from collections.abc import Callable
@@ -30,11 +31,11 @@ def imresize(
     Args:
         image: (H, W) or (H, W, C), uint8, uint16 or floating point, any range.
         scale: > 0; the result is (ceil(H * scale), ceil(W * scale)) and keeps the dtype.
-        window: the part of the result to compute; only the pixels it is made from are read.  Default: all.
-        prepared: what is done to those pixels first.
+        window: The part of the result to compute; only the pixels it is made from are read.  Default: all.
+        prepared: A function that converts those pixels first.
 
     Raises:
-        ValueError: image or scale is none of these.
+        ValueError: image or scale is something else.
     """
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"image has the shape {image.shape}; (H, W) or (H, W, C) without zeros is needed")
@@ -75,7 +76,7 @@ def _resize_rows(image: np.ndarray, weights: np.ndarray, indices: np.ndarray) ->
 
 
 def _taps(length: int, scale: float, start: int, stop: int) -> tuple[tuple[np.ndarray, np.ndarray], int, int]:
-    """What the output samples from `start` to `stop` are made of.
+    """The weights and input samples of the output samples from `start` to `stop`.
 
     Returns:
         The weights of each and the input samples they belong to, both (N, T), counted from the first sample

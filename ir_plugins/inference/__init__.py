@@ -1,4 +1,4 @@
-"""How a net restores pictures, without option files.
+"""Restore pictures with a net, without option files.
 
 May import archs, weights, pictures, ops and runtime.
 """

@@ -21,19 +21,19 @@ FORMATS: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16
 class Restorer:
     """A net as a function from pictures to pictures.
 
-    Each call puts the net into eval mode and puts the modes back afterwards.  It records no gradients, and it
-    does not use a compiled net, because each new size would be compiled anew.
+    Each call puts the net into eval mode and restores the modes afterwards.  It records no gradients, and it
+    runs a compiled net uncompiled, because each new size would be compiled anew.
 
     Args:
         net: Maps (B, C, H, W) to (B, C', sH, sW).  It is used, not copied.
         device: Where the net runs; default: where it is now.
         precision: Number format of the forward pass, "fp32", "bf16" or "fp16"; weights keep theirs.
         size_multiple: The input's sides are padded by reflection to multiples of it; default: what the net
-            declares, where that does not depend on its arguments.
+            declares, if that does not depend on its arguments.
         max_batch: The most pictures that go through the net at once; default: no limit.
 
     Raises:
-        ValueError: An argument has no meaning, or `size_multiple` is missing for a net that needs one.
+        ValueError: An argument is out of its range, or `size_multiple` is missing for a net that needs one.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
 
 
 def _scale(x: Tensor, y: Tensor) -> int:
-    """How many times larger a net's output is than its input."""
+    """How many times the output is larger than the input.  Raises ValueError if no whole number."""
     scale = y.shape[-1] // x.shape[-1]
     if scale < 1 or list(y.shape[-2:]) != [side * scale for side in x.shape[-2:]]:
         (h, w), (h_out, w_out) = x.shape[-2:], y.shape[-2:]

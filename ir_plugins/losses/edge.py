@@ -1,4 +1,4 @@
-"""The loss of edges: what a blur takes away."""
+"""Edge loss: it compares the details that a blur removes."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ GAUSSIAN = (0.05, 0.25, 0.4, 0.25, 0.05)  # along one axis (Burt and Adelson 198
 
 
 def laplacian(x: Tensor) -> Tensor:
-    """One level of a Laplacian pyramid, the picture less its coarser self, of the same shape.
+    """The finest level of a Laplacian pyramid: the picture minus a coarse copy, in the same shape.
 
     The coarser picture is blurred, loses every second pixel, gets zeros in their places, is made four times
     as bright, and blurred again.  Outside a picture its edge pixels repeat.
@@ -39,8 +39,8 @@ def laplacian(x: Tensor) -> Tensor:
 class EdgeLoss(CharbonnierEps2Loss):
     """Charbonnier loss of a Laplacian pyramid's finest level (MPRNet, eq. 3).
 
-    The mean of √((Δpred - Δtarget)² + eps²), where Δ is what a picture has beyond its coarser self.  MPRNet
-    adds 0.05 of it to its Charbonnier loss.
+    The mean of √((Δpred - Δtarget)² + eps²), where Δ is the picture minus a coarse copy.  MPRNet adds 0.05 of
+    it to its Charbonnier loss.
 
     Args:
         loss_weight: A factor.
@@ -57,10 +57,10 @@ class EdgeLoss(CharbonnierEps2Loss):
         Args:
             pred: (B, C, H, W).
             target: (B, C, H, W).
-            weight: of each pixel, (B, 1 or C, H, W); default: all alike.
+            weight: Weight of each pixel, (B, 1 or C, H, W); default: all alike.
 
         Raises:
-            ValueError: shapes differ.
+            ValueError: Shapes differ.
         """
         pred, target = full_precision(pred, target)
         # Δ is linear: once, of the difference, instead of once of each

@@ -1,4 +1,4 @@
-"""The loss of frequencies."""
+"""Loss in the Fourier domain."""
 
 from typing import Literal
 
@@ -48,7 +48,7 @@ class FFTLoss(nn.Module):
             target: (B, C, H, W).
 
         Raises:
-            ValueError: shapes differ.
+            ValueError: Shapes differ.
         """
         pred, target = full_precision(pred, target)
         # once, of the difference: the transform is linear

@@ -1,4 +1,4 @@
-"""What every loss does to its two pictures first."""
+"""Check and convert the two pictures of a loss."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ def full_precision(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         target: (B, C, H, W).
 
     Raises:
-        ValueError: shapes differ or have no four axes.
+        ValueError: Shapes differ or have no four axes.
     """
     if pred.shape != target.shape or pred.ndim != 4:
         shapes = f"pred {list(pred.shape)} and target {list(target.shape)}"

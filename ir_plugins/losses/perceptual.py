@@ -1,4 +1,4 @@
-"""The loss of features that a classifier sees."""
+"""Perceptual loss: it compares features of a classifier."""
 
 from http.client import HTTPException
 from pathlib import Path
@@ -27,8 +27,8 @@ class VGGPerceptualLoss(nn.Module):
     The sum over layers of weight · mean |φ(pred) - φ(target)|, φ the features of ImageNet's classifier.
 
     BasicSR's PerceptualLoss fetches VGG19 whenever it is built, cannot build its criterion l2, and returns a
-    pair, which BasicSR's models expect of `perceptual_opt`; this one returns one number, and fits any block
-    of RestorationModel.  VGG is torchvision's, frozen, and as deep as the deepest layer only.  On the meta
+    pair, which BasicSR's models expect of `perceptual_opt`.  This one returns one number, and any block of
+    RestorationModel can name it.  VGG is torchvision's, frozen, and ends at the deepest layer.  On the meta
     device no weights are read.
 
     Args:
@@ -40,8 +40,8 @@ class VGGPerceptualLoss(nn.Module):
         criterion: l1, the mean absolute difference, or l2, the mean square.
 
     Raises:
-        ValueError: an argument names what is not there.
-        UserError: the weights cannot be read or fetched, or are not VGG's.
+        ValueError: An argument names what is not there.
+        UserError: The weights cannot be read or fetched, or are not VGG's.
     """
 
     fetches_weights = True
@@ -70,7 +70,7 @@ class VGGPerceptualLoss(nn.Module):
         self.loss_weight, self.criterion = loss_weight, CRITERIA[criterion]
         self.layer_weights = {names.index(name): weight for name, weight in layer_weights.items()}
         deepest = max(self.layer_weights)
-        self.least_side = 2 ** names[:deepest].count("pool")  # what the poolings leave a pixel of
+        self.least_side = 2 ** names[:deepest].count("pool")  # the poolings leave one pixel of it
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
         self.features = layers[: deepest + 1]
@@ -87,7 +87,7 @@ class VGGPerceptualLoss(nn.Module):
             target: (B, 3, H, W), RGB in 0..1.
 
         Raises:
-            ValueError: shapes differ, are not RGB, or are too small for the poolings.
+            ValueError: Shapes differ, are not RGB, or are too small for the poolings.
         """
         pred, target = full_precision(pred, target)
         if pred.shape[1] != 3:
@@ -118,7 +118,7 @@ def vgg_features(vgg_type: str) -> nn.Sequential:
     Their numbers are the keys of torchvision's weights.
 
     Args:
-        vgg_type: one of VGGS.
+        vgg_type: One of VGGS.
     """
     from torchvision import models  # costs a second
 
@@ -126,15 +126,15 @@ def vgg_features(vgg_type: str) -> nn.Sequential:
         layers = getattr(models, vgg_type)(weights=None, init_weights=False).features
     for layer in layers:
         if isinstance(layer, nn.ReLU):
-            layer.inplace = False  # the feature is what stands before it
+            layer.inplace = False  # the feature is the ReLU's input
     return layers
 
 
 def layer_names(layers: nn.Sequential) -> list[str]:
-    """What papers call a VGG's layers, in order: conv1_1, relu, ..., pool, conv2_1, ...
+    """The names of a VGG's layers in papers, in order: conv1_1, relu, ..., pool, conv2_1, ...
 
     Args:
-        layers: of `vgg_features`.
+        layers: As `vgg_features` returns them.
     """
     names, block, number = [], 1, 0
     for layer in layers:
@@ -153,13 +153,13 @@ def load_features(vgg_type: str, path: str | Path | None, wanted: nn.Module) -> 
     """The float32 state dict of a VGG's layers.
 
     Args:
-        vgg_type: one of VGGS.
-        path: a file of torchvision's weights of the whole VGG; None for the one in torch.hub's cache, which
+        vgg_type: One of VGGS.
+        path: A file of torchvision's weights of the whole VGG; None for the one in torch.hub's cache, which
             is fetched if it is missing.
-        wanted: the layers.
+        wanted: The layers.
 
     Raises:
-        UserError: the weights cannot be read or fetched, or are not this VGG's.
+        UserError: The weights cannot be read or fetched, or are not this VGG's.
     """
     from torchvision.models import get_model_weights  # costs a second
 

@@ -1,4 +1,4 @@
-"""Losses of single pixels."""
+"""Losses that compare pixel by pixel."""
 
 import math
 from typing import Literal
@@ -18,8 +18,8 @@ def charbonnier(error: Tensor, eps: float) -> Tensor:
     """√(error² + eps²), of each number: a smooth |error|, whose gradient at 0 is 0.
 
     Args:
-        error: of any shape.
-        eps: where it turns from square to absolute.
+        error: Numbers in any shape.
+        eps: Where it turns from square to absolute.
     """
     return (error.square() + eps**2).sqrt()
 
@@ -54,10 +54,10 @@ class CharbonnierEps2Loss(nn.Module):
         Args:
             pred: (B, C, H, W).
             target: (B, C, H, W).
-            weight: of each pixel, (B, 1 or C, H, W); default: all alike.
+            weight: Weight of each pixel, (B, 1 or C, H, W); default: all alike.
 
         Raises:
-            ValueError: shapes differ.
+            ValueError: Shapes differ.
         """
         pred, target = full_precision(pred, target)
         loss = charbonnier(pred - target, self.eps)
@@ -98,10 +98,10 @@ class PSNRLoss(nn.Module):
         Args:
             pred: (B, C, H, W), in 0..1.
             target: (B, C, H, W), in 0..1.
-            weight: of each pixel, (B, 1 or C, H, W), with to_y (B, 1, H, W); default: all alike.
+            weight: Weight of each pixel, (B, 1 or C, H, W), with to_y (B, 1, H, W); default: all alike.
 
         Raises:
-            ValueError: shapes differ, or to_y meets other than 3 channels.
+            ValueError: Shapes differ, or to_y meets other than 3 channels.
         """
         pred, target = full_precision(pred, target)
         error = pred - target

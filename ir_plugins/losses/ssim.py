@@ -1,6 +1,6 @@
 """Structural similarity of pictures in 0..1, on one scale and on several.
 
-B batch, C channels, H x W picture, h x w what a window of 11 leaves of it: 10 pixels less
+B batch, C channels, H x W picture, h x w places of a window of 11 inside it: 10 fewer each way
 """
 
 import math
@@ -18,7 +18,7 @@ from .pairs import full_precision
 
 SIDE, SIGMA = 11, 1.5  # of the gaussian window
 C1, C2 = 0.01**2, 0.03**2
-LEAST_SIMILARITY = 1e-6  # what a fractional power can be taken of, with a finite gradient
+LEAST_SIMILARITY = 1e-6  # its fractional power has a finite gradient
 
 
 def gaussian() -> Tensor:
@@ -35,7 +35,7 @@ def similarity(x: Tensor, y: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         x: (B, C, H, W), H and W at least 11.
         y: (B, C, H, W).
-        window: along one axis, (11,).
+        window: Along one axis, (11,).
     """
     # a variance is the small difference of two large means: bfloat16, with steps of 1/256 below 1, would
     # leave nothing of one that is compared with C2 = 0.0009
@@ -74,10 +74,10 @@ class SSIMLoss(nn.Module):
         Args:
             pred: (B, C, H, W), in 0..1.
             target: (B, C, H, W), in 0..1.
-            weight: of the pixel in the middle of each window, (B, 1 or C, H, W); default: all alike.
+            weight: Weight of the pixel in the middle of each window, (B, 1 or C, H, W); default: all alike.
 
         Raises:
-            ValueError: shapes differ, or H or W is below 11.
+            ValueError: Shapes differ, or H or W is below 11.
         """
         pred, target = full_precision(pred, target)
         check_side(*pred.shape[-2:], SIDE, "raise gt_size, or take a loss of single pixels")
@@ -101,11 +101,11 @@ class MSSSIMLoss(nn.Module):
 
     Args:
         loss_weight: A factor.
-        weights: Of each scale, the finest first; default: the paper's five.  A shorter list means fewer
+        weights: Weight of each scale, the finest first; default: the paper's five.  Fewer weights, fewer
             scales.
 
     Raises:
-        ValueError: there are no weights, or one is not above 0.
+        ValueError: There are no weights, or one is not above 0.
     """
 
     window: Tensor
@@ -130,7 +130,7 @@ class MSSSIMLoss(nn.Module):
             target: (B, C, H, W), in 0..1.
 
         Raises:
-            ValueError: shapes differ, or H or W is too small for the number of scales.
+            ValueError: Shapes differ, or H or W is too small for the number of scales.
         """
         pred, target = full_precision(pred, target)
         scales = len(self.weights)

@@ -1,4 +1,4 @@
-"""RealBlur's protocol: its GT was taken by another camera, so brightness and place are matched first."""
+"""RealBlur's protocol: another camera took its GT, so brightness and place are matched first."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from .registering import metric
 from .similarity import SIDE, gaussian_map
 
 STEPS, BLUR = 100, 5  # ECC's iterations, and the side of the gaussian filter before them
-LEAST_SHARE = 0.5  # of the pixels that a found motion must leave to compare
+LEAST_SHARE = 0.5  # of the pixels: a motion that leaves fewer is refused
 
 
 @metric()
@@ -25,12 +25,12 @@ def psnr_aligned(img: Picture, img2: Picture, *, data_range: float = 255.0) -> f
     how.  Equal pictures count as 100 dB.
 
     Args:
-        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img: The result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
         img2: GT, of the same shape.
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
 
     Raises:
-        UserError: shapes differ.
+        UserError: Shapes differ.
     """
     z, x, mask = align(img, img2, data_range)
     mse = float((mask * np.square(z - x)).sum() / (mask.sum() * x.shape[2]))
@@ -45,12 +45,12 @@ def ssim_aligned(img: Picture, img2: Picture, *, data_range: float = 255.0) -> f
     around pixels that it reaches are averaged (scikit-image's gaussian SSIM with population covariances).
 
     Args:
-        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img: The result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
         img2: GT, of the same shape.
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
 
     Raises:
-        UserError: shapes differ, or a side is below 11 pixels.
+        UserError: Shapes differ, or a side is below 11 pixels.
     """
     z, x, mask = align(img, img2, data_range)
     similar = gaussian_map(z * mask, x * mask, 1.0)  # (h - 10, w - 10, C)
@@ -71,9 +71,9 @@ def align(img: Picture, img2: Picture, data_range: float = 255.0) -> tuple[Plane
     the log says so.
 
     Args:
-        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img: The result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
         img2: GT, of the same shape.
-        data_range: the value of white.
+        data_range: The value of white.
 
     Returns:
         The moved result and GT, (H, W, C) with white at 1, and the mask, (H, W, 1).

@@ -23,18 +23,18 @@ def psnr_b(
     """PSNR-B in dB, 10 log10(L² / (mse + BEF)), of pictures that were JPEGs (Yim and Bovik 2011).
 
     The blocking effect factor BEF is of the result alone: how much more neighbours differ across the edges of
-    8x8 blocks than elsewhere, and 0 if they do not.  Blocks begin at the upper left corner, hence there is no
+    8x8 blocks than elsewhere, and 0 if they do not.  Blocks begin at the upper left corner, so there is no
     crop_border; sides need not be multiples of 8.  Equal pictures without blocks count as 100 dB.
 
     Args:
-        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img: The result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
         img2: GT, of the same shape.
         channels: gray, luma as MATLAB's rgb2gray; y, as its rgb2ycbcr; rgb, one BEF of all channels.
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
-        round_luma: round luma to 256 levels before it is compared.
+        round_luma: Round luma to 256 levels before it is compared.
 
     Raises:
-        UserError: shapes differ.
+        UserError: Shapes differ.
     """
     x, y = planes(img, img2, channels=channels, data_range=data_range, round_luma=round_luma)
     return decibels(float(np.square(x - y).mean()) + blocking_effect(x), data_range)

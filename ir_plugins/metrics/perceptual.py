@@ -1,4 +1,4 @@
-"""Distances of features that classifiers see, by packages of their own: `pip install lpips DISTS_pytorch`."""
+"""Distances of a classifier's features, by their authors' packages: `pip install lpips DISTS_pytorch`."""
 
 import importlib
 import warnings
@@ -19,7 +19,7 @@ from ..runtime.randomness import kept_random_state
 from .pictures import Picture, Planes, planes
 from .registering import metric
 
-ALEXNET_SIDE = 31  # what its poolings leave a pixel of
+ALEXNET_SIDE = 31  # its poolings leave one pixel of it
 
 
 @metric(better="lower", rehearse=lambda **arguments: _package("lpips"))
@@ -30,12 +30,12 @@ def lpips(img: Picture, img2: Picture, *, data_range: float = 255.0) -> float:
     or are fetched into it.
 
     Args:
-        img: the result, (H, W, 3) BGR, or (H, W), taken as three equal channels; in 0..L, and clamped to it.
+        img: The result, (H, W, 3) BGR, or (H, W), taken as three equal channels; in 0..L, and clamped to it.
         img2: GT, of the same shape.
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
 
     Raises:
-        UserError: shapes differ, a side is below 31 pixels, or the package or its weights are missing.
+        UserError: Shapes differ, a side is below 31 pixels, or the package or its weights are missing.
     """
     x, y = planes(img, img2, data_range=data_range)
     check_side(*x.shape[:2], ALEXNET_SIDE, "leave lpips out for such pictures")
@@ -52,12 +52,12 @@ def dists(img: Picture, img2: Picture, *, data_range: float = 255.0) -> float:
     cache, or are fetched into it.
 
     Args:
-        img: the result, (H, W, 3) BGR, or (H, W), taken as three equal channels; in 0..L, and clamped to it.
+        img: The result, (H, W, 3) BGR, or (H, W), taken as three equal channels; in 0..L, and clamped to it.
         img2: GT, of the same shape.
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
 
     Raises:
-        UserError: shapes differ, or the package or its weights are missing.
+        UserError: Shapes differ, or the package or its weights are missing.
     """
     x, y = planes(img, img2, data_range=data_range)
     with torch.inference_mode():

@@ -1,6 +1,6 @@
-"""What every metric does to its two pictures before it compares them.
+"""Crop, convert and clamp the two pictures of a metric.
 
-H x W picture, h x w what cropping leaves of it, C channels, L data_range
+H x W picture, h x w the picture after cropping, C channels, L data_range
 """
 
 from typing import Any, Literal
@@ -30,18 +30,18 @@ def planes(
     data_range: float = 255.0,
     round_luma: bool = False,
 ) -> tuple[Planes, Planes]:
-    """What is compared: (h, w, C), or luma (h, w, 1), clamped to 0..L; for each of two pictures.
+    """Both pictures as they are compared: (h, w, C), or luma (h, w, 1), clamped to 0..L.
 
     Args:
         img: (H, W, C) or (H, W).
-        img2: of the same shape.
-        crop_border: pixels at each edge that are left out.
+        img2: The same shape.
+        crop_border: Pixels at each edge that are left out.
         channels: rgb, all channels; y or gray, luma of colour; a picture of one channel stays as it is.
         data_range: L, the value of white; black is 0.
-        round_luma: round luma to the 256 levels of an 8-bit picture, halves up.
+        round_luma: Round luma to the 256 levels of an 8-bit picture, halves up.
 
     Raises:
-        UserError: shapes differ or are not a picture's, or nothing is left of them.
+        UserError: Shapes differ or are not a picture's, or nothing is left of them.
     """
     check_choice("channels", channels, ("rgb", *LUMA))
     if img.shape != img2.shape and _with_channels(img).shape != _with_channels(img2).shape:

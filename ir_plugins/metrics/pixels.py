@@ -1,4 +1,4 @@
-"""Metrics of single pixels."""
+"""Metrics that compare pixel by pixel."""
 
 import math
 from functools import cache
@@ -10,7 +10,7 @@ from basicsr.utils import get_root_logger
 from .pictures import Channels, Picture, planes
 from .registering import metric
 
-CAP = 100.0  # dB: what equal pictures count as, and the upper limit for others
+CAP = 100.0  # dB: the value of equal pictures, and the upper limit for others
 
 
 @metric()
@@ -30,18 +30,18 @@ def psnr(
     log says so once.
 
     Args:
-        img: the result, (H, W, C) BGR or (H, W), in 0..L.
+        img: The result, (H, W, C) BGR or (H, W), in 0..L.
         img2: GT, of the same shape.
-        crop_border: pixels at each edge that are not measured.
+        crop_border: Pixels at each edge that are not measured.
         channels: rgb; y, luma as MATLAB's rgb2ycbcr (BT.601, studio range: 16..235 of 255); gray, luma as
             MATLAB's rgb2gray (full range).
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation, of
             16-bit pictures too.
-        round_luma: round luma to 256 levels before it is compared, as MATLAB does with 8-bit pictures (in
+        round_luma: Round luma to 256 levels before it is compared, as MATLAB does with 8-bit pictures (in
             the tables of deraining) and BasicSR does not (super-resolution).
 
     Raises:
-        UserError: shapes differ, or crop_border leaves nothing.
+        UserError: Shapes differ, or crop_border leaves nothing.
     """
     x, y = planes(
         img,
@@ -59,13 +59,13 @@ def mae(img: Picture, img2: Picture, *, crop_border: int = 0, data_range: float 
     """Mean absolute error over all pixels and channels, in 0..1.
 
     Args:
-        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img: The result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
         img2: GT, of the same shape.
-        crop_border: pixels at each edge that are not measured.
+        crop_border: Pixels at each edge that are not measured.
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
 
     Raises:
-        UserError: shapes differ, or crop_border leaves nothing.
+        UserError: Shapes differ, or crop_border leaves nothing.
     """
     x, y = planes(img, img2, crop_border=crop_border, data_range=data_range)
     return float(np.abs(x - y).mean()) / data_range
@@ -75,7 +75,7 @@ def decibels(mse: float, data_range: float) -> float:
     """10 log10(L² / mse), but at most CAP.
 
     Args:
-        mse: mean square error.
+        mse: Mean square error.
         data_range: L, the value of white.
     """
     if mse < data_range**2 * 10 ** (-CAP / 10):

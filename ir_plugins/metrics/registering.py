@@ -1,4 +1,4 @@
-"""How a metric becomes one of BasicSR's."""
+"""Register a metric with BasicSR."""
 
 import functools
 from collections.abc import Callable
@@ -20,8 +20,8 @@ def metric(
     A UserError's message begins with the metric's name; a dataset without GT raises one.
 
     Args:
-        better: which values are better, for a block of `val:metrics` that does not say so.
-        rehearse: `basicsr check` calls it with the block's arguments instead of f, where f would fetch
+        better: Which values are better, for a block of `val:metrics` that does not say so.
+        rehearse: `basicsr check` calls it with the block's arguments instead of f, if f would fetch
             something.
     """
 

@@ -1,4 +1,4 @@
-"""Structural similarity, in the ways in which published tables measure it."""
+"""Structural similarity, in the variants that published tables use."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -42,16 +42,16 @@ def ssim(
     - skimage: scikit-image's default, a uniform window of 7x7 inside the picture and sample covariances.
 
     Args:
-        img: the result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
+        img: The result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
         img2: GT, of the same shape.
-        crop_border: pixels at each edge that are not measured.
+        crop_border: Pixels at each edge that are not measured.
         channels: rgb; y, luma as MATLAB's rgb2ycbcr; gray, as its rgb2gray.
-        mode: one of the four ways above.
+        mode: One of the four ways above.
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
-        round_luma: round luma to 256 levels before it is compared.
+        round_luma: Round luma to 256 levels before it is compared.
 
     Raises:
-        UserError: shapes differ, or the picture is smaller than a window that must lie in it.
+        UserError: Shapes differ, or the picture is smaller than a window that must lie in it.
     """
     check_choice("mode", mode, MODES)
     x, y = planes(
@@ -71,7 +71,7 @@ def gaussian_map(x: Planes, y: Planes, data_range: float) -> Planes:
     Args:
         x: (h, w, C).
         y: (h, w, C).
-        data_range: the value of white.
+        data_range: The value of white.
 
     Raises:
         UserError: h or w is below 11.
@@ -88,9 +88,9 @@ def similarity(x: Planes, y: Planes, data_range: float, blur: Blur, bias: float 
     Args:
         x: (h, w, C).
         y: (h, w, C).
-        data_range: the value of white.
-        blur: makes the mean of each window of a picture.
-        bias: what variances and covariances are multiplied with.
+        data_range: The value of white.
+        blur: Makes the mean of each window of a picture.
+        bias: Factor of variances and covariances.
     """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     mean_x, mean_y = blur(x), blur(y)

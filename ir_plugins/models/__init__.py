@@ -1,4 +1,4 @@
-"""Models, registered by hand: how a net is trained and validated.
+"""Models, registered by hand: they train, validate and save a net.
 
 May import inference, data, metrics, archs and the rooms below them.
 """

@@ -1,4 +1,4 @@
-"""Go back to the buffers of before a step."""
+"""Restore the buffers that a skipped step has changed."""
 
 from typing import NamedTuple
 
@@ -17,12 +17,12 @@ class Backup(NamedTuple):
 class BufferBackups:
     """Copies of what a forward pass may change in a net's buffers, such as the statistics of norms.
 
-    Tables of whole numbers, such as the indices of position biases, are copied once and again after somebody
-    has written into them, so that a step does not copy them.  All other buffers are copied for every step:
+    Tables of whole numbers, such as the indices of position biases, are copied once, and again only after a
+    write, so that a step does not copy them.  All other buffers are copied for every step:
     BatchNorm's kernels write into its statistics without counting, and so do exchanges between ranks.
 
     Args:
-        net: Whose buffers; they may be replaced or moved between two steps.
+        net: The net; its buffers may be replaced or moved between two steps.
     """
 
     def __init__(self, net: nn.Module):
@@ -36,7 +36,7 @@ class BufferBackups:
 
     def restore(self) -> None:
         """Give the buffers the values of the last `renew`."""
-        with torch.inference_mode():  # where a validation has made a buffer, it can be written only so
+        with torch.inference_mode():  # a buffer that a validation has made can be written only so
             for tensor, copy, version in self.backups:
                 if version is None or version != _version(tensor):
                     tensor.copy_(copy)
@@ -50,6 +50,6 @@ def _renewed(buffer: Tensor, backup: Backup | None) -> Backup:
 
 
 def _version(buffer: Tensor) -> int | None:
-    """Torch's count of writes into a table of whole numbers; None for all that is copied every time."""
+    """torch's count of writes into a table of whole numbers; None for buffers that are always copied."""
     is_table = buffer.numel() > 1 and not buffer.is_floating_point() and not buffer.is_complex()
     return buffer._version if is_table and not buffer.is_inference() else None

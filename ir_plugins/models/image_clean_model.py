@@ -34,12 +34,20 @@ class ImageCleanModel(RestorationModel):
 
     @staticmethod
     def option_problems(options: Options) -> Iterator[Problem]:
-        """What is wrong with those keys, for `checks.option_file.check`."""
+        """Problems of the option keys, for `checks.option_file.check`.
+
+        Args:
+            options: The whole file's.
+        """
         yield from image_clean_options.option_problems(options)
 
     @staticmethod
     def translated(options: Options) -> Options:
-        """The options with RestorationModel's keys added to the published ones."""
+        """The options with RestorationModel's keys added to the published ones.
+
+        Args:
+            options: The whole file's; they stay as they are.
+        """
         return image_clean_options.translated(options)
 
     def __init__(self, opt: Options):

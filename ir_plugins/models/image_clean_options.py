@@ -47,7 +47,7 @@ def option_problems(options: Options) -> Iterator[Problem]:
                 yield Problem(("datasets", "train", key), f"is missing; {given[0]} needs it")
     elif given and not any(("datasets", "train", key) in wrong for key in PLAN.values()):
         sizes = {name: train[key] for name, key in PLAN.items()}
-        # published files are tried out with a smaller total_iter: their last stages may be out of reach
+        # people try published files with a smaller total_iter, which the last stages may lie beyond
         for name, text in plan_problems(**sizes, scale=options.get("scale") or 1):
             yield Problem(("datasets", "train", PLAN[name]), text)
 

@@ -1,4 +1,4 @@
-"""What a run asks of a model, and how BasicSR's own models answer."""
+"""What a run calls on a model, and an adapter for BasicSR's own models."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from .validation import ValidatingModel
 
 
 class TrainableModel(Protocol):
-    """What `basicsr train` and `basicsr test` ask of a model."""
+    """The methods that `basicsr train` and `basicsr test` call on a model."""
 
     optimizers: list[Optimizer]
 
@@ -40,13 +40,13 @@ class TrainableModel(Protocol):
 
 
 class BasicSRModel:
-    """A model of BasicSR's kind behind TrainableModel; what it cannot do is left out.
+    """A model of BasicSR's kind as a TrainableModel, with four limits.
 
-    It keeps nothing of the run in its training states, does not say whether it could save, finishes a
-    validation once it has begun, and finds means only.
+    Its training states hold nothing of the run, it does not report whether it could save, it always finishes
+    a validation, and it finds means only.
 
     Args:
-        model: Built by BasicSR's `build_model`.
+        model: As BasicSR's `build_model` builds it.
     """
 
     def __init__(self, model: Any):
@@ -71,7 +71,7 @@ class BasicSRModel:
     ) -> SetResult:
         """Validate as BasicSR does, without `interrupted` and `chooses_best`."""
         self.model.validation(dataloader, current_iter, tb_logger, save_img)
-        # the attribute is missing where no metrics are asked for
+        # without metrics the attribute is missing
         found = dict(getattr(self.model, "metric_results", {}))
         return SetResult(dataloader.dataset.opt["name"], found, pictures=None, samples=[])
 
@@ -80,7 +80,7 @@ def trainable(model: Any) -> TrainableModel:
     """A model as TrainableModel.
 
     Args:
-        model: Built by BasicSR's `build_model`: one of ours, or of BasicSR's kind.
+        model: As BasicSR's `build_model` builds it: one of ours, or of BasicSR's kind.
     """
     found: Any = model if isinstance(model, ValidatingModel) else BasicSRModel(model)
     return found

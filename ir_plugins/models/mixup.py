@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Mixup:
-    """Blends each pair of a batch with another pair of it, by one random share for the whole batch.
+    """Blends each pair of a batch with another pair, by one random share for the whole batch.
 
     Args:
         beta: The share is drawn from Beta(beta, beta); above 0, default 1.2.

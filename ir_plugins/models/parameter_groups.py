@@ -1,4 +1,4 @@
-"""Which parameters weight decay applies to."""
+"""Choose the parameters that weight decay applies to."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -11,10 +11,10 @@ def parameter_groups(net: nn.Module, no_decay: bool | Sequence[str] | None) -> l
     """Group the trainable parameters of a net for an optimizer; the second group has no weight decay.
 
     Args:
-        net: Whose parameters.
-        no_decay: True: parameters of one dimension or none (biases, norms, gains) and all that the net names
-            in a method `no_weight_decay()` are not decayed.  Shell patterns of parameter names: these are
-            not decayed.  Otherwise there is one group.
+        net: The net.
+        no_decay: True: no decay of parameters of one dimension or none (biases, norms, gains), and of those
+            that the net's method `no_weight_decay()` names.  Shell patterns: no decay of parameters with such
+            names.  Otherwise there is one group.
 
     Raises:
         ValueError: A pattern matches no name.

@@ -16,6 +16,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 
+from ..inference.restorer import FORMATS
 from ..options.problems import Problem
 from ..options.reading import Options
 from ..options.registries import SCHEDULERS
@@ -27,8 +28,6 @@ from .buffers import BufferBackups
 from .mixup import Mixup
 from .parameter_groups import parameter_groups
 from .validation import ValidatingModel
-
-FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @MODEL_REGISTRY.register()
@@ -46,7 +45,11 @@ class RestorationModel(ValidatingModel):
 
     @staticmethod
     def option_problems(options: Options) -> Iterator[Problem]:
-        """What is wrong with this model's own keys, for `checks.option_file.check`."""
+        """Problems of this model's own keys, for `checks.option_file.check`.
+
+        Args:
+            options: The whole file's.
+        """
         yield from restoration_options.option_problems(options)
 
     def __init__(self, opt: Options):
@@ -152,7 +155,7 @@ class RestorationModel(ValidatingModel):
         losses = {}
         for name, criterion in self.criteria.items():
             value = criterion(self.output.float(), gt)
-            # BasicSR's perceptual loss is a pair, each half of which may be off
+            # BasicSR's perceptual loss is a pair; None stands for a part that is off
             names = (name, "l_style" if name == "l_percep" else f"{name}_style")
             named = zip(names, value if isinstance(value, tuple) else (value,), strict=False)
             share = 1 if getattr(criterion, "reduction", "mean") == "sum" else len(lq) / len(self.lq)

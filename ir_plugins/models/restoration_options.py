@@ -1,4 +1,4 @@
-"""The option keys of `RestorationModel`: checked before a run, and listed in the editor schema."""
+"""The option keys of `RestorationModel`, for the checks and the editors' schema."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

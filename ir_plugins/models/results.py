@@ -1,4 +1,4 @@
-"""What a validation finds out about each picture, and how that becomes one number."""
+"""The results of a validation: of each picture, and their means."""
 
 import inspect
 import math
@@ -18,17 +18,17 @@ from .samples import Sample
 
 
 class PictureResult(NamedTuple):
-    """What is known of one restored picture.
+    """The results of one restored picture.
 
     Args:
         dataset: Its dataset's name.
-        group: The part of the dataset that it belongs to; "" where there is one part only.
+        group: The part of the dataset that it belongs to; "" if there is one part only.
         image: Its name.
-        height: Of the result, pixels.
-        width: Of the result, pixels.
+        height: Height of the result, pixels.
+        width: Width of the result, pixels.
         metrics: Values by the metrics' names, without metrics that could not be measured.
-        seconds: Of the forward pass; None where it was not measured.
-        peak_bytes: Memory of the forward pass; None where it was not measured.
+        seconds: Seconds of the forward pass; None if it was not measured.
+        peak_bytes: Memory of the forward pass; None if it was not measured.
         fault: What went wrong; "" if nothing did.
     """
 
@@ -44,12 +44,12 @@ class PictureResult(NamedTuple):
 
 
 class SetResult(NamedTuple):
-    """What a validation finds on one dataset.
+    """The results of one dataset.
 
     Args:
         dataset: Its name.
         means: A value for each metric that was measured.
-        pictures: Each picture, in the dataset's order; None where the model reports means only.
+        pictures: Each picture, in the dataset's order; None if the model reports means only.
         samples: A few pictures to look at.
     """
 
@@ -60,7 +60,7 @@ class SetResult(NamedTuple):
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of the finite values; of all values where none is finite; NaN where there is no value.
+    """The mean of the finite values; of all values if none is finite; NaN if there is no value.
 
     The PSNR of a picture that equals its GT is infinite and would hide all others.
     """
@@ -82,7 +82,12 @@ def means(pictures: Iterable[PictureResult], names: Iterable[str]) -> dict[str, 
 
 
 def not_finite(pictures: Iterable[PictureResult], names: Iterable[str]) -> Iterator[str]:
-    """Say on how many pictures of a dataset a metric is infinite or not a number, a line each."""
+    """A line for each metric that is infinite or not a number on some pictures.
+
+    Args:
+        pictures: Pictures of one dataset.
+        names: Metrics.
+    """
     pictures = list(pictures)
     for name in names:
         measured = [one for one in pictures if name in one.metrics]
@@ -98,7 +103,7 @@ def measure(
     """Measure one picture.
 
     Args:
-        pictures: `img` and, where there is GT, `img2`; metrics that compare are left out without it.
+        pictures: `img` and, if there is GT, `img2`; metrics that compare are left out without it.
         blocks: `val:metrics` of the options.
 
     Returns:
@@ -117,11 +122,11 @@ def measure(
 
 
 def first_fault(pictures: Iterable[PictureResult]) -> str:
-    """Name the first picture that something went wrong with, and how many more there are; "" if none."""
+    """The fault of the first picture that has one, and the number of others; "" if there is none."""
     first, *more = [one for one in pictures if one.fault] or [None]
     if first is None:
         return ""
-    others = f" ({len(more)} more {'picture' if len(more) == 1 else 'pictures'} alike)" if more else ""
+    others = f" (and {len(more)} more picture{'s' if len(more) > 1 else ''})" if more else ""
     return f"{first.dataset}: picture {first.image}: {first.fault}{others}"
 
 

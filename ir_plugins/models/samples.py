@@ -14,7 +14,7 @@ class Sample(NamedTuple):
         name: Its name.
         lq: (h, w, 3) or (h, w, 1), uint8, RGB; it may be smaller than the result.
         result: (H, W, 3) or (H, W, 1), uint8, RGB.
-        gt: Like `result`; None where there is no GT.
+        gt: Like `result`; None if there is no GT.
     """
 
     dataset: str

@@ -1,4 +1,4 @@
-"""Checkpoints that a run can go on from as if nothing had happened."""
+"""Save checkpoints from which a run continues as if it had never stopped."""
 
 import json
 import warnings
@@ -15,11 +15,11 @@ from basicsr.utils.dist_util import master_only
 from ..archs.declaration import facts
 from ..runtime.storage import numbered_states, save_whole
 
-RECIPE = ("optim_g", "scheduler", "warmup_iter")  # the blocks of `train` that a training state belongs to
+RECIPE = ("optim_g", "scheduler", "warmup_iter")  # keys of `train` that a training state depends on
 
 
 class SavingModel(SRModel):
-    """SRModel whose net_g_N.pth and N.state are whole or not there, and hold all that the next step needs."""
+    """SRModel that writes net_g_N.pth and N.state whole, with everything that the next step needs."""
 
     scaler: torch.amp.GradScaler
     skipped: int
@@ -39,16 +39,16 @@ class SavingModel(SRModel):
             run_state: What the run keeps in the training state beside the model's own; default: nothing.
 
         Returns:
-            What could not be saved, and why; None where all went well.
+            What could not be saved, and why; None if all went well.
         """
         try:
-            # not SRModel.save, which passes nothing on to the training state
+            # not SRModel.save, which has no `run_state`
             self.save_networks(current_iter)
             self.save_training_state(epoch, current_iter, run_state or {})
         except OSError as error:
             what = "net_g_latest.pth" if current_iter == -1 else f"The checkpoint of iteration {current_iter}"
             failure = f"{what} could not be saved: {error.strerror or error}; earlier ones are intact"
-            get_root_logger().error(f"{failure}, the run goes on")
+            get_root_logger().error(f"{failure}, the run continues")
             self._remove_halves()
             return failure
         if current_iter != -1:
@@ -72,8 +72,8 @@ class SavingModel(SRModel):
         self.written = {name: save_whole(content, Path(self.opt["path"]["models"], name))}
 
     def _network(self) -> dict[str, Any]:
-        """What net_g_N.pth says of its network, in plain values, which are read without running code."""
-        # by way of JSON: equal blocks give equal bytes, whatever types and objects they are made of
+        """How to build the network of net_g_N.pth, in plain values, which are read without running code."""
+        # through JSON: equal blocks give equal bytes, whatever their types
         block = json.loads(json.dumps(self.opt["network_g"], default=str))
         said = facts(type(self.get_bare_model(self.net_g)), self._arguments())
         scale = said.scale or self.opt.get("scale") or 1
@@ -93,7 +93,7 @@ class SavingModel(SRModel):
             save_whole(state, Path(self.opt["path"]["training_states"], f"{current_iter}.state"))
 
     def training_state(self) -> dict[str, Any]:
-        """What the next step needs beside the weights and their average, which net_g_N.pth holds."""
+        """What the next step needs beside net_g_N.pth, which holds the weights and their average."""
         return {
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
@@ -106,7 +106,7 @@ class SavingModel(SRModel):
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Continue from a training state, BasicSR's own included.
 
-        If `train:optim_g` or `train:scheduler` have changed since, the new values hold as if they had held
+        If `train:optim_g` or `train:scheduler` have changed, the new values count as if they had been there
         from the start; BasicSR would silently keep the old ones.
 
         Args:
@@ -124,7 +124,7 @@ class SavingModel(SRModel):
             super().resume_training(resume_state)
         else:
             self._resume_with_another_recipe(resume_state)
-        if resume_state.get("scaler"):  # none where the run was not in fp16 before
+        if resume_state.get("scaler"):  # none if the run was not in fp16 before
             self.scaler.load_state_dict(resume_state["scaler"])
         self.skipped, self.skipped_in_row = resume_state.get("skipped", (0, 0))
         if resume_state.get("best"):
@@ -132,7 +132,7 @@ class SavingModel(SRModel):
         self.last_saved = resume_state["iter"]
 
     def last_good(self) -> str:
-        """Say where to go back to."""
+        """The newest checkpoint, in words for a message."""
         if self.last_saved is None:
             return "no checkpoint has been saved yet"
         return f"the last checkpoint is {self.opt['path']['training_states']}/{self.last_saved}.state"
@@ -150,12 +150,12 @@ class SavingModel(SRModel):
                 raise ValueError("it is of another network")
             optimizer.load_state_dict({"state": saved["state"], "param_groups": fresh})
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that no optimizer steps meanwhile
+            warnings.simplefilter("ignore")  # about schedules that step without their optimizer
             for iteration in range(1, state["iter"] + 1):
                 self.update_learning_rate(iteration, self.opt["train"].get("warmup_iter", -1))
         rates = ", ".join(f"{rate:.3e}" for rate in self.get_current_learning_rate())
         get_root_logger().info(
-            f"train:optim_g or train:scheduler differ from those of the training state and hold from now on: "
+            f"train:optim_g or train:scheduler differ from the training state and hold from now on: "
             f"learning rate {rates}"
         )
 
@@ -181,9 +181,9 @@ class SavingModel(SRModel):
         The first metric of the first validation set decides.
 
         Args:
-            dataset: What was validated; `best_metric_results` includes this validation.
+            dataset: The validated dataset; `best_metric_results` includes this validation.
             before: Its best values before this validation.
-            current_iter: The validation's.
+            current_iter: The iteration of the validation.
         """
         deciding, metric = self._deciding()
         best = self.best_metric_results[dataset]
@@ -193,10 +193,10 @@ class SavingModel(SRModel):
             self.save_networks("best")
         except OSError as error:
             get_root_logger().error(f"net_g_best.pth could not be saved: {error.strerror or error}")
-            best[metric].update(before[metric])  # of the weights that the file still holds
+            best[metric].update(before[metric])  # the file still holds those weights
 
     def save_networks(self, name: int | str) -> None:
-        """Write net_g_NAME.pth: the weights and, where there is one, their average."""
+        """Write net_g_NAME.pth: the weights and, if there is one, their average."""
         nets = {"params": self.net_g}
         if hasattr(self, "net_g_ema"):
             nets["params_ema"] = self.net_g_ema
@@ -209,7 +209,7 @@ class SavingModel(SRModel):
 
     @master_only
     def _remove_halves(self) -> None:
-        """Weights whose training state could not be written take room that the next checkpoint needs."""
+        """Remove weights without a training state: the next checkpoint needs the room."""
         folders = self.opt["path"]
         for name in getattr(self, "written", {}):
             iteration = name.removeprefix("net_g_").removesuffix(".pth")
@@ -220,7 +220,7 @@ class SavingModel(SRModel):
     def _prune(self, current_iter: int) -> None:
         """Remove all but the newest `logger:keep_last` checkpoints, the training state first.
 
-        Those ahead are of a run that this one has gone back from.
+        Later checkpoints stay: they belong to a run that this one has gone back from.
         """
         if not (keep := self.opt["logger"].get("keep_last")):
             return
@@ -232,7 +232,7 @@ class SavingModel(SRModel):
 
 
 def _check_shapes(parameters: list[Tensor], numbers: list[int], state: dict[int, Any]) -> None:
-    """Raise ValueError where a moment is not of its parameter's shape: a fused step would write beyond it."""
+    """Raise ValueError if a moment has another shape than its parameter: a fused step would overrun it."""
     for parameter, number in zip(parameters, numbers, strict=False):
         for name, value in state.get(number, {}).items():
             # Adafactor keeps sums over rows and columns

@@ -18,7 +18,7 @@ class CosineAnnealingRestartCyclicLR(LRScheduler):
     After the last cycle the rate stays at that cycle's minimum.
 
     Args:
-        optimizer: Whose rates are set.
+        optimizer: The optimizer.
         periods: Iterations of each cycle.
         restart_weights: The share of the base rate at which each cycle starts; default 1 for each.
         eta_mins: The rate at the end of each cycle; default 0 for each.  At the base rate it stays constant.
@@ -63,7 +63,7 @@ class CosineAnnealingLR(CosineAnnealingRestartCyclicLR):
     torch's class of this name rises again after T_max and is back at the base rate after 2 T_max iterations.
 
     Args:
-        optimizer: Whose rates are set.
+        optimizer: The optimizer.
         T_max: Iterations of the cosine.
         eta_min: The rate at its end.
         last_epoch: The last iteration that is over; -1 at the start.

@@ -1,4 +1,4 @@
-"""Restoring and measuring whole datasets, shared between the ranks."""
+"""Restore and measure whole datasets, shared between the ranks."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -40,8 +40,8 @@ SHOWN = 3  # pictures of each dataset that are kept to look at
 class ValidatingModel(SavingModel):
     """SavingModel with a validation of its own.
 
-    BasicSR's runs on one rank while the others wait, which ends in a timeout, and on the wrapped network,
-    which ends in a deadlock; it cannot measure before rounding, and keeps no picture.
+    BasicSR's runs on one rank while the others wait, until a timeout, and on the wrapped network, which ends
+    in a deadlock; it cannot measure before rounding, and keeps no picture.
     """
 
     metric_results: dict[str, float]
@@ -58,11 +58,11 @@ class ValidatingModel(SavingModel):
     ) -> SetResult:
         """Restore every picture of a dataset, measure it, log the means, and save pictures.
 
-        Each rank takes every `world_size`-th picture.  All ranks return the same result, which is to the last
-        digit what one process finds.
+        Each rank takes every `world_size`-th picture.  All ranks return the same result, which equals that of
+        a single process to the last digit.
 
         Args:
-            dataloader: Of the dataset, picture by picture.
+            dataloader: Gives the dataset picture by picture.
             current_iter: The iteration; the run's name in a test.
             tb_logger: A SummaryWriter; None: no TensorBoard.
             save_img: Whether the results are written as pictures.
@@ -70,11 +70,11 @@ class ValidatingModel(SavingModel):
             chooses_best: Whether these weights may become net_g_best.pth.
 
         Raises:
-            Stopped: On all ranks, where one is interrupted.
+            Stopped: On all ranks, if one is interrupted.
         """
         stops = interrupted or (lambda: False)
         dataset = dataloader.dataset.opt["name"]  # pyright: ignore[reportAttributeAccessIssue]
-        # each rank has gathered statistics of its own pictures, and rank 0 saves its own
+        # the statistics of norms differ between ranks, and rank 0 saves its own
         as_on_first_rank(self._validated().buffers())
         with kept_random_state():
             found = list(self._restored(dataloader, current_iter, save_img, stops))
@@ -84,7 +84,7 @@ class ValidatingModel(SavingModel):
         pictures = [picture for _, picture, _ in found]
         samples = [sample for _, _, sample in found if sample is not None]
         if self.is_train and (fault := first_fault(pictures)):
-            get_root_logger().warning(f"{fault}; training goes on")
+            get_root_logger().warning(f"{fault}; training continues")
         found_means = {}
         if self.opt["val"].get("metrics"):
             found_means = self._sum_up(dataset, pictures, current_iter, tb_logger, chooses_best=chooses_best)
@@ -97,11 +97,11 @@ class ValidatingModel(SavingModel):
     def _sum_up(
         self, dataset: str, pictures: list[PictureResult], current_iter, tb_logger, *, chooses_best: bool
     ) -> dict[str, float]:
-        """Log the means, which are BasicSR's `metric_results`, and note the best so far."""
+        """Log the means, which become BasicSR's `metric_results`, and keep the best so far."""
         metrics = self.opt["val"]["metrics"]
         found = means(pictures, metrics)
         if self.is_train:
-            # weights that fail on a picture must not seem better because it is left out
+            # weights that fail on a picture must not gain from its being left out
             failing = {name for one in pictures for name, value in one.metrics.items() if math.isnan(value)}
             found |= dict.fromkeys(failing, math.nan)
         self.metric_results = found
@@ -113,7 +113,7 @@ class ValidatingModel(SavingModel):
             self._keep_best(dataset, before, current_iter)
         if self.opt["rank"] == 0 and found:
             self._log_validation_metric_values(current_iter, dataset, tb_logger)
-            # a test writes them below its table
+            # a test writes these lines below its table
             for note in not_finite(pictures, metrics) if self.is_train else ():
                 get_root_logger().info(note)
         return dict(found)
@@ -121,14 +121,14 @@ class ValidatingModel(SavingModel):
     def _restored(
         self, dataloader, current_iter, save_img, stops: Callable[[], bool]
     ) -> Iterator[tuple[int, PictureResult, Sample | None]]:
-        """For each picture of this rank its place, its result, and what is kept to look at."""
+        """For each picture of this rank: its index, its result, and a sample if it is among the first."""
         rank, world_size = self.opt["rank"], self.opt.get("world_size", 1)
         dataset = dataloader.dataset
         if world_size > 1:
             mine = Subset(dataset, range(rank, len(dataset), world_size))
             dataloader = DataLoader(mine, batch_size=1, pin_memory=dataloader.pin_memory)
         bar = tqdm(total=len(dataloader), unit="image", disable=rank > 0 or not self.opt["val"].get("pbar"))
-        self._let_go()  # else the GT of the training would pass for that of a set without GT
+        self._let_go()  # else a set without GT would be compared with the training's GT
         for index, data in zip(range(rank, len(dataset), world_size), dataloader, strict=True):
             if stops():
                 break
@@ -159,7 +159,7 @@ class ValidatingModel(SavingModel):
         return cost(self.test, self.device)
 
     def _measured_values(self, visuals: dict[str, Tensor], finite: bool) -> tuple[dict[str, float], str]:
-        """`results.measure` of a picture; all NaN where the output is not finite."""
+        """`results.measure` of a picture; all NaN if the output is not finite."""
         blocks = self.opt["val"].get("metrics") or {}
         if finite:
             return measure(self.measured(visuals), blocks)
@@ -172,7 +172,7 @@ class ValidatingModel(SavingModel):
             delattr(self, key)
 
     def as_picture(self, output: Tensor) -> np.ndarray:
-        """What is saved of an output.
+        """An output as a picture file holds it.
 
         Args:
             output: (1, C, H, W) in [0, 1].
@@ -197,7 +197,7 @@ class ValidatingModel(SavingModel):
         """The pictures that metrics get, on the scale of 0 to 255, as they would be saved.
 
         Args:
-            visuals: `result` and, where there is one, `gt`, each (1, C, H, W).
+            visuals: `result` and, if there is one, `gt`, each (1, C, H, W).
 
         Returns:
             The result as `img` and GT as `img2`.
@@ -207,10 +207,9 @@ class ValidatingModel(SavingModel):
         return {key: p / 257 if p.dtype == np.uint16 else p for key, p in pictures.items()}  # 65535 / 255
 
     def test(self) -> None:
-        """Restore `self.lq` (B, C, H, W) as `self.output` (B, C, sH, sW), by the EMA weights where there are
-        any.
+        """Restore `self.lq` (B, C, H, W) as `self.output` (B, C, sH, sW), with the EMA weights if it has any.
 
-        Pictures are padded to multiples of `val:window_size`, else of what the net declares.
+        Pictures are padded to multiples of `val:window_size`, or of the size multiple that the net declares.
         """
         self.output = self._restorer()(self.lq)
 
@@ -224,7 +223,7 @@ class ValidatingModel(SavingModel):
         return None
 
     def _validated(self) -> nn.Module:
-        """The net that is measured: bare, for a wrapped one would wait for the other ranks."""
+        """The net that is measured, without DistributedDataParallel, which would wait for the other ranks."""
         return self.net_g_ema if hasattr(self, "net_g_ema") else self.get_bare_model(self.net_g)
 
     def _save_picture(self, picture: np.ndarray, dataset: str, name: str, current_iter) -> None:
@@ -238,7 +237,7 @@ class ValidatingModel(SavingModel):
         except OSError as error:
             if not self.is_train:
                 raise
-            get_root_logger().warning(f"{path}: not saved: {error.strerror}; training goes on")
+            get_root_logger().warning(f"{path}: not saved: {error.strerror}; training continues")
 
     def _log_validation_metric_values(self, current_iter, dataset_name, tb_logger) -> None:
         if self.is_train:

@@ -1,4 +1,4 @@
-"""Check a word against the words that are allowed."""
+"""Check a word against a list of choices."""
 
 from collections.abc import Iterable
 

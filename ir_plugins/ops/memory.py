@@ -1,6 +1,6 @@
-"""How much memory an op may take and what it may overwrite.
+"""The memory that an op may use, and whether it may overwrite tensors.
 
-The caller decides (see `memory_for`) and hands the answer to the op, which looks at nothing else.
+The caller decides (see `memory_for`) and passes the limits to the op, which looks at nothing else.
 """
 
 from typing import NamedTuple
@@ -9,11 +9,11 @@ import torch
 
 
 class Memory(NamedTuple):
-    """What a fast way may hold at a time and overwrite.  The reference of an op needs none of this.
+    """Limits for a fast way: what it may hold at a time and overwrite.  References need none of this.
 
     Args:
         channels: Numbers per chunk of a picture's channels; None: all channels at once.
-        least_channels: Channels per chunk at least, whatever `channels` says: thinner chunks are slow.
+        least_channels: Channels per chunk at least, even beyond `channels`: thinner chunks are slow.
         windows: Logits per chunk of windows in dense attention; None: all windows at once.
         neighbours: Logits per chunk of windows and heads in key-semantic attention; None: all at once.
         overwrite: Whether intermediate results may be overwritten because no backward pass reads them.

@@ -1,4 +1,4 @@
-"""Where autocast must not make numbers half precision."""
+"""Switch autocast off where half precision would be wrong."""
 
 from contextlib import AbstractContextManager, nullcontext
 

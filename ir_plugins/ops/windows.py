@@ -21,8 +21,8 @@ class WindowGrid(NamedTuple):
     """How a picture is cut.  Lengths are pairs (rows, columns), in pixels.
 
     Args:
-        size: Of the picture.
-        window: Of a window.
+        size: Size of the picture.
+        window: Size of a window.
         shift: By how much windows start later.
         any_size: Whether a recorded graph has to serve sizes that it was not traced with, so that nothing may
             depend on this one.
@@ -133,7 +133,7 @@ def regions(grid: WindowGrid, device: torch.device, mask_padding: bool = True) -
         mask_padding: Whether padding has a label of its own, default true.
 
     Returns:
-        Labels (M, N), or None where all tokens of each window may see each other.
+        Labels (M, N), or None if all tokens of each window may see each other.
     """
     if grid.is_whole:
         return None
@@ -162,11 +162,11 @@ def attention_mask(
         x: A tensor on the device where the mask is needed.
         mask_padding: Whether padding is hidden from the picture, default true.
         keep: Whether to keep the mask for later calls with the same arguments, since a net asks for the same
-            few again and again; a large one is not kept, because a large picture's attention costs far more.
-            Say no while a compiler records: what it hands in must not outlive it.
+            few again and again; a large mask is not kept, because its attention costs far more.  False while
+            a compiler records, whose tensors must not outlive it.
 
     Returns:
-        (M, 1, N, N) of float32, 0 where two tokens may see each other and -inf where not; None where all may.
+        (M, 1, N, N) of float32, 0 where two tokens may see each other and -inf where not; None if all may.
     """
     if not keep or type(x) is not Tensor or _mask_numbers(grid) > KEPT_NUMBERS:
         return _attention_mask(grid, x.device, mask_padding)

@@ -1,4 +1,4 @@
-"""The language of option files: how they are read, what keys and signatures take, what is wrong.
+"""Option files: how they are read, which values keys and arguments take, how problems are reported.
 
 May import runtime.
 """

@@ -1,6 +1,6 @@
-"""What the option keys of BasicSR itself take: checked before a run, and shown by editors.
+"""The option keys of BasicSR: their types, bounds and texts, for the checks and the editors' schema.
 
-Unlike those that our models declare, most of them must not be left empty: BasicSR would compute with None.
+Most of them must have a value, because BasicSR would compute with None; keys of our own models may be empty.
 """
 
 from collections.abc import Sequence
@@ -55,14 +55,14 @@ KEYS: dict[Keys, Key] = {
     ("dist_params", "port"): Key(int, "port of rank 0's machine, for slurm", least=1, below=65536),
 }
 
-# of `path:`, each followed by a network's name
+# keys of `path:`; a network's name follows each of them
 NETWORK_PATHS: dict[str, Key] = {
     "pretrain_": Key(str, "weights to start from, .pth or .safetensors"),
     "param_key_": Key(str, "which weights in that file: params or params_ema"),
     "strict_load_": Key(bool, "whether they must fit the network exactly; default true"),
 }
 
-# of every block of `datasets:`
+# keys of every block of `datasets:`
 LOADER: dict[str, Key] = {
     "type": _Filled(str, "the class that reads the pictures: `basicsr list datasets`"),
     "name": _Filled(str, "name in logs and folders"),
@@ -74,13 +74,13 @@ LOADER: dict[str, Key] = {
     ),
     "use_shuffle": Key(bool, "draw pictures in random order"),
     "dataset_enlarge_ratio": _Filled(float, "how many times each picture occurs in an epoch", above=0),
-    "prefetch_mode": Key(Literal["cpu", "cuda"], "copy the next batch to the GPU early: cuda; ~: do not"),
+    "prefetch_mode": Key(Literal["cpu", "cuda"], "cuda: copy the next batch to the GPU early; ~: do not"),
     "num_prefetch_queue": Key(int, "batches that prefetch_mode cpu keeps ready", least=1),
     "pin_memory": Key(bool, "memory from which copies to the GPU are fast"),
     "persistent_workers": Key(bool, "keep worker processes between epochs"),
 }
 
-# of a block of `datasets:` whose class looks them up
+# keys of those blocks of `datasets:` whose class looks them up
 PICTURES: dict[str, Key] = {
     "dataroot_gt": Key(str, "folder or .lmdb of the pictures to restore to"),
     "dataroot_lq": Key(str, "folder or .lmdb of the pictures to restore"),
@@ -112,11 +112,15 @@ ARGUMENTS: dict[str, Key] = {
     "crop_border": _Filled(int, "pixels at each edge that are not measured", least=0),
     "test_y_channel": _Filled(bool, "measure luma only"),
 }
-BETTER = Key(Literal["higher", "lower"], "which values are better; default: as the metric says, else higher")
+BETTER = Key(Literal["higher", "lower"], "which values are better; default: the metric's own, else higher")
 
 
 def with_whole_numbers(options: Options) -> Options:
-    """The options with 4000.0 as 4000 where a whole number belongs: published files write `!!float 4e3`."""
+    """Turn 4000.0 into 4000 where a key takes a whole number: published files write `!!float 4e3`.
+
+    Args:
+        options: The whole file's; they stay as they are.
+    """
     options = _whole(options, KEYS)
     datasets = options.get("datasets")
     if isinstance(datasets, dict):

@@ -1,4 +1,4 @@
-"""What may stand in a block of `datasets`."""
+"""Check a block of `datasets`."""
 
 import re
 from collections.abc import Iterator, Set
@@ -20,15 +20,15 @@ NEEDED = {
     "dataroot_lqR",
 }  # by a class that looks them up
 KEYS = LOADER | PICTURES
-JUDGED_APART = ("name", "io_backend")  # with the names of all folders, and as a block
-# the dataset names the databases itself
+CHECKED_APART = ("name", "io_backend")  # the one with all names of folders, the other as a block
+# each type of io_backend, and the keys beside it; the dataset adds the databases' names itself
 BACKENDS = {"disk": (), "lmdb": ("db_paths", "client_keys", "readonly", "lock", "readahead")}
 
 
 def dataset_problems(
     keys: Keys, dataset: Any, *, is_train: bool, scale: Any, known: set[str]
 ) -> Iterator[Problem]:
-    """Everything that is wrong with a dataset's block; each key is judged in one place.
+    """Find everything that is wrong with a dataset's block; one check reports each key.
 
     A dataset class may declare keys in `option_keys`, and have a method `option_problems(block)` that yields
     a key and a text for every value that it cannot work with; it gets the values that are of the right kind.
@@ -37,7 +37,7 @@ def dataset_problems(
         keys: Where the block stands: ("datasets", phase).
         dataset: The block.
         is_train: Whether the file is for training.
-        scale: Of the whole file.
+        scale: Scale of the whole file.
         known: Keys of the block that the model looks up itself.
     """
     phase = keys[-1].split("_")[0]
@@ -62,7 +62,7 @@ def dataset_problems(
     backend = list(backend_problems((*keys, "io_backend"), given.get("io_backend")))
     yield from backend
     if hasattr(kind, "option_problems"):
-        # what is wrong already is as good as not there
+        # values that are reported already count as missing
         sound = {key: value for key, value in given.items() if key not in unsound}
         sound |= {"io_backend": {"type": "disk"}} if backend else {}
         for key, text in kind.option_problems(sound | {"phase": phase, "scale": scale}):
@@ -80,11 +80,11 @@ def _missing(kind: Any, dataset: Options, *, training: bool) -> list[str]:
 
 
 def _value_problems(kind: Any, given: Options) -> Iterator[tuple[str, str]]:
-    """Values of a kind that their key does not take, and keys that need each other."""
+    """Values that their key does not take, and keys that need each other."""
     faults = {
         key: fault
-        for key, declared_key in (KEYS | declared(kind)).items()
-        if key in given and key not in JUDGED_APART and (fault := declared_key.fault(given[key]))
+        for key, declared_key in (KEYS | declared_keys(kind)).items()
+        if key in given and key not in CHECKED_APART and (fault := declared_key.fault(given[key]))
     }
     yield from faults.items()
     if (given.get("mean") is None) != (given.get("std") is None) and not faults.keys() & {"mean", "std"}:
@@ -95,22 +95,22 @@ def _value_problems(kind: Any, given: Options) -> Iterator[tuple[str, str]]:
         yield "prefetch_mode", "cuda needs pin_memory: true beside it"
 
 
-def declared(kind: Any) -> dict[str, Key]:
+def declared_keys(kind: Any) -> dict[str, Key]:
     """The keys that a dataset class declares in its `option_keys`; BasicSR's declare none."""
     return dict(getattr(kind, "option_keys", {}))
 
 
 def known_keys(kind: Any) -> set[str]:
-    """What a dataset class looks up in its block: as it declares, or as its source shows."""
-    return set(declared(kind)) or {path[0] for path in keys_read(kind)}
+    """The keys that a dataset class looks up: those it declares, else those in its source."""
+    return set(declared_keys(kind)) or {path[0] for path in keys_read(kind)}
 
 
 def needed_keys(kind: Any, also: Set[str] = frozenset()) -> set[str]:
-    """What a dataset class cannot do without.
+    """The keys that a dataset class requires.
 
     Args:
         kind: The class.
-        also: Keys that count too, beside the ones that are needed in every phase.
+        also: Keys that are required in this phase, if the class knows them.
     """
     if hasattr(kind, "needed"):
         return set(kind.needed) | (also & known_keys(kind))
@@ -118,11 +118,11 @@ def needed_keys(kind: Any, also: Set[str] = frozenset()) -> set[str]:
 
 
 def backend_problems(keys: Keys, backend: Any) -> Iterator[Problem]:
-    """What is wrong with a block io_backend.
+    """Find what is wrong with a block io_backend.
 
     Args:
         keys: Where it stands.
-        backend: The block; None where it is missing, which another check reports.
+        backend: The block; None if it is missing, which another check reports.
     """
     if backend is None:
         return

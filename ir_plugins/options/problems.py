@@ -1,4 +1,4 @@
-"""One thing that is wrong in an option file, and the line that reports it."""
+"""Problems of an option file, and the message that reports them."""
 
 import difflib
 import math
@@ -11,12 +11,17 @@ from .reading import Options, line_of
 from .signatures import Keys, fits, kind_of
 
 LIMIT = 2e9  # no number in an option file means anything beyond it
-# blocks where a model's keys stand beside arguments; the check of the arguments judges the block
+# blocks that hold keys of a model beside arguments; the check of the arguments finds their unknown keys
 SHARED = (("train", "optim_g"), ("datasets", "train"))
 
 
 class Problem(NamedTuple):
-    """Where in the options, and what is wrong and how to mend it."""
+    """One thing that is wrong in an option file.
+
+    Args:
+        keys: Where it stands, from the top of the file.
+        text: What is wrong and how to mend it.
+    """
 
     keys: Keys
     text: str
@@ -26,7 +31,7 @@ class Key(NamedTuple):
     """An option key.
 
     Args:
-        kind: Of its value, as an annotation.
+        kind: Kind of value, as an annotation.
         text: What it does, for editors and lists.
         least: The smallest number that is allowed, or of each in a list.
         above: Numbers must be greater.
@@ -42,7 +47,7 @@ class Key(NamedTuple):
     empty: bool = True
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with a value, None where nothing is."""
+        """What is wrong with a value; None if it is right."""
         if value is None and self.empty:
             return None
         if self._takes(value):
@@ -57,7 +62,7 @@ class Key(NamedTuple):
         return fits(value, self.kind) and all(map(self._holds, _numbers(value)))
 
     def _holds(self, number: float) -> bool:
-        # nan compares as false with everything
+        # false for nan, which compares as false with everything
         return abs(number) < LIMIT and self.least <= number < self.below and number > self.above
 
 
@@ -98,7 +103,7 @@ def report(problems: Iterable[Problem], path: str, force: Iterable[str] | None =
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, in one line."""
+    """The message of an exception, in one line."""
     text = next((line for line in str(error).splitlines() if line.strip()), "")  # torch adds its own stack
     return " ".join(text.split()) or type(error).__name__
 
@@ -124,7 +129,13 @@ def declared_problems(options: Options, declared: Mapping[Keys, Key]) -> Iterato
 
 
 def unknown_keys(block: Options, keys: Keys, known: set[str]) -> Iterator[Problem]:
-    """A problem for every key of the block at `keys` that is not known, with the nearest one that is."""
+    """A problem for every unknown key of a block; its text suggests the nearest known key.
+
+    Args:
+        block: The block.
+        keys: Where it stands.
+        known: The keys that it may have.
+    """
     for key in block:
         if key not in known:
             yield unknown((*keys, str(key)), None, known)
@@ -151,12 +162,17 @@ def unknown(keys: Keys, value: Any, known: Iterable[str]) -> Problem:
 
 
 def is_block(value: Any) -> bool:
-    """Whether it is a block of keys, or an empty one."""
+    """Whether a value is a block of keys, or empty."""
     return value is None or isinstance(value, dict)
 
 
 def value_at(block: Any, *keys: str) -> Any:
-    """block[key][key]..., None where one of them is missing."""
+    """block[key][key]...; None if a key is missing.
+
+    Args:
+        block: A block, or anything else, which has no keys.
+        keys: From the block down.
+    """
     for key in keys:
         block = block.get(key) if isinstance(block, dict) else None
     return block

@@ -1,8 +1,7 @@
-"""Option files: read, overridden from the command line, completed as BasicSR's pipelines expect them.
+"""Read option files, apply overrides of the command line, and add what BasicSR's pipelines expect.
 
-BasicSR's own parser starts distributed training before it looks at the file, evaluates code from
-`--force_yml`, and keeps `2e-4` as a string; this one does not.  What may stand in a file is checked in
-`checks/`.
+BasicSR's own parser starts distributed training before it reads the file, evaluates code from `--force_yml`,
+and keeps `2e-4` as a string.  `checks/` checks what this module reads.
 """
 
 import json
@@ -70,14 +69,19 @@ def read_options(path: str, force: list[str] | None = None) -> Options:
     for entry in force or []:
         _override(options, entry)
     if force and isinstance(datasets := options.get("datasets"), dict):
-        # datasets:test_4=~ leaves a set out, which one may not have
+        # datasets:test_4=~ leaves out a test set that the user does not have
         kept = {phase: block for phase, block in datasets.items() if block is not None or phase == "train"}
         options["datasets"] = kept
     return options
 
 
 def line_of(path: str, keys: tuple[str, ...]) -> int:
-    """The line of a key, or of the nearest block above it; 0 where none of it is in the file."""
+    """The line of a key, or of the nearest block above it; 0 if the file has neither.
+
+    Args:
+        path: The option file.
+        keys: From the top of the file.
+    """
     node, line = yaml.compose(_read_text(path), _Loader), 0
     for key in keys:
         entries = node.value if isinstance(node, yaml.MappingNode) else []
@@ -89,23 +93,22 @@ def line_of(path: str, keys: tuple[str, ...]) -> int:
 
 
 def complete(options: Options, *, is_train: bool, auto_resume: bool = False, debug: bool = False) -> Options:
-    """Fill in what BasicSR looks up; all that a run writes lies below the current directory.
+    """Add the keys that BasicSR looks up; every path that a run writes lies below the current directory.
 
     Args:
-        options: The whole file, which stays as it is.
-        is_train: Whether a training is meant, or a test.
-        auto_resume: Go on from the newest training state.
-        debug: Log, save and validate often.
+        options: The whole file's; they stay as they are.
+        is_train: Whether to train, or to test.
+        auto_resume: Whether to continue from the newest training state.
+        debug: Whether to log, save and validate often.
     """
     options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=str(Path.cwd()))
     if options.get("manual_seed") is None:
-        # a run that goes on from a training state takes that one's
+        # a resumed run takes the seed of its training state
         options |= {"manual_seed": random.randint(1, 10000), "draws_seed": True}
     if debug and not options["name"].startswith("debug"):
         options["name"] = f"debug_{options['name']}"
     if options.get("num_gpu", "auto") == "auto":
-        # one process drives one GPU: with more, BasicSR would fall back to DataParallel; --launcher uses them
-        # all
+        # one process drives one GPU, for more BasicSR would use DataParallel; --launcher uses them all
         options["num_gpu"] = min(1, torch.cuda.device_count())
 
     options["datasets"] = {phase: dict(dataset) for phase, dataset in options["datasets"].items()}
@@ -138,7 +141,7 @@ def complete(options: Options, *, is_train: bool, auto_resume: bool = False, deb
 
 
 def _with_better(metric: Options) -> Options:
-    """With what the metric itself takes for better, where it says so and its block does not."""
+    """The block of a metric, with the metric's own `better` unless the block has one."""
     better = {name: getattr(kind, "better", None) for name, kind in METRIC_REGISTRY}.get(metric["type"])
     return ({"better": better} if better else {}) | metric
 
@@ -174,7 +177,7 @@ def _override(options: Options, entry: str) -> None:
         if not isinstance(options.setdefault(block, {}), dict):
             raise UserError(f"--force_yml {entry}: '{block}' is a value, not a block")
         options = options[block]
-    # BasicSR's word for nothing, which in these two means something
+    # BasicSR writes none for ~; in these two keys `none` is a value
     options[last] = None if value == "none" and last not in ("attention", "dataroot_lq") else value
 
 

@@ -1,4 +1,4 @@
-"""What can be named in an option file: BasicSR's registries, and those that it lacks."""
+"""The names that an option file can use: BasicSR's registries, and those that BasicSR lacks."""
 
 import inspect
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def register_scheduler(kind: type) -> type:
     """Class decorator: option files may name this learning rate schedule.
 
     Args:
-        kind: Its constructor takes the optimizer first, then what stands under `train:scheduler`.
+        kind: The class; its constructor takes the optimizer, then the arguments in `train:scheduler`.
 
     Raises:
         ValueError: Another schedule has the name.
@@ -39,15 +39,23 @@ def optimizers() -> dict[str, Callable]:
 
 
 def entries(registry: Registry) -> dict[str, Callable]:
-    """What is registered, by every name that an option file may give it.
+    """Every registered class and function, by each name that an option file may use.
 
-    BasicSR registers some classes as NAME_basicsr, and finds them by NAME unless that is somebody else's.
+    BasicSR registers some classes as NAME_basicsr; NAME finds them too, unless another class has that name.
+
+    Args:
+        registry: One of BasicSR's.
     """
     named = dict(iter(registry))
     return {name.removesuffix("_basicsr"): item for name, item in named.items()} | named
 
 
 def registered(registry: Registry, name: Any) -> Any:
-    """What is registered under that name, None where nothing is."""
+    """The class or function of a name; None if the name is unknown.
+
+    Args:
+        registry: One of BasicSR's.
+        name: As an option file gives it; it may be no text.
+    """
     # not registry.get, which prints a line about a suffix whenever a name is missing
     return entries(registry).get(str(name))

@@ -1,5 +1,6 @@
-"""What a class or function takes, found in its annotations; where it takes one dictionary of options, in its
-source.
+"""The arguments of classes and functions, and the values they take, found in annotations and docstrings.
+
+If a class takes one dictionary of options, its source shows the keys.
 """
 
 import ast
@@ -27,7 +28,12 @@ UNIONS = (UnionType, Union)  # int | None, and int | Literal["auto"]
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether a YAML value is of the annotated kind; what is not annotated, or in another way, fits."""
+    """Whether a YAML value is of the annotated kind; with any other annotation every value fits.
+
+    Args:
+        value: As YAML gives it.
+        annotation: As in a signature, of the kinds in KINDS, lists, choices and unions of them.
+    """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Sequence:
         return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
@@ -45,11 +51,11 @@ def fits(value: Any, annotation: Any) -> bool:
 
 
 def kind_of(annotation: Any, bounds: str = "") -> str:
-    """An annotation in words: a whole number, a list of texts, one of alternate, none.
+    """An annotation in words, such as "a whole number", "a list of texts" or "one of alternate, none".
 
     Args:
         annotation: As in a signature.
-        bounds: What there is to say about its numbers, such as " of at least 1".
+        bounds: Bounds of its numbers, in words, such as " of at least 1".
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Sequence or (origin is tuple and Ellipsis not in inner):
@@ -61,6 +67,8 @@ def kind_of(annotation: Any, bounds: str = "") -> str:
         return " or ".join(kind_of(kind, bounds) for kind in _holdable(inner))
     if origin is Literal:
         return f"{'one of ' if len(inner) > 1 else ''}{', '.join(map(str, inner))}"
+    if origin is Mapping:
+        return KINDS[dict][0]
     if annotation in KINDS:
         return KINDS[annotation][0] + (bounds if annotation in (int, float) else "")
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
@@ -90,7 +98,11 @@ def json_kind(annotation: Any, bounds: Mapping[str, Any] | None = None) -> dict[
 
 
 def json_union(choices: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of several schemas, merged into one where that is possible: editors explain a short one better."""
+    """A JSON Schema that allows any of several, merged into one if possible: editors show a short one better.
+
+    Args:
+        choices: The schemas.
+    """
     if all(isinstance(choice.get("type"), str) and "items" not in choice for choice in choices):
         merged = {key: value for choice in choices for key, value in choice.items()}
         return merged | {"type": [choice["type"] for choice in choices]}
@@ -106,7 +118,7 @@ def _holdable(kinds: Sequence[Any]) -> Sequence[Any]:
 
 
 def arguments(target: Callable, given: Sequence[str] = ()) -> dict[str, inspect.Parameter]:
-    """What an option file can pass to a class or function by name.
+    """The arguments that an option file can pass to a class or function by name.
 
     Args:
         target: The class or function.
@@ -118,14 +130,14 @@ def arguments(target: Callable, given: Sequence[str] = ()) -> dict[str, inspect.
 
 
 def argument_kind(parameter: inspect.Parameter) -> Any:
-    """What an argument takes, as an annotation; without one, a guess from the default value."""
+    """An argument's annotation; without one, a guess from its default value."""
     if parameter.annotation is not parameter.empty:
         return parameter.annotation
     default = parameter.default
     if isinstance(default, bool):
         return bool | None
     if isinstance(default, int | float):
-        return float | Sequence[float]  # of a size, some take one number or two
+        return float | Sequence[float]  # some sizes are one number or two
     if isinstance(default, str):
         return str | None
     if isinstance(default, tuple | list) and all(isinstance(item, int | float) for item in default):
@@ -133,12 +145,13 @@ def argument_kind(parameter: inspect.Parameter) -> Any:
     return Any
 
 
-def argument_texts(target: Any, names: Sequence[str]) -> dict[str, str]:
-    """The first sentence that the `Args:` lists of a class or function give to each argument.
+def argument_texts(target: Any, names: Sequence[str], *, whole: bool = False) -> dict[str, str]:
+    """What the `Args:` lists of a class or function say about each argument.
 
     Args:
         target: A class, whose base classes count too, or a function.
         names: The arguments to look for; one entry of a list may name several, "mean, std: ...".
+        whole: Whether to return all lines of each text, default: its first sentence.
     """
     import docstring_parser  # only lists and the editors' schema need it
 
@@ -152,7 +165,8 @@ def argument_texts(target: Any, names: Sequence[str]) -> dict[str, str]:
             ).params:
                 for name in re.split(r",\s*", entry.arg_name):
                     if name in names:
-                        texts[name] = _first_sentence(entry.description or "")
+                        text = entry.description or ""
+                        texts[name] = text if whole else _first_sentence(text)
     return texts
 
 

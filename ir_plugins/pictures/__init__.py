@@ -1,4 +1,4 @@
-"""From files and LMDBs to arrays and back.
+"""Picture files and LMDBs become arrays, and arrays become files.
 
 May import runtime.
 """

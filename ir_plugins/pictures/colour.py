@@ -1,4 +1,4 @@
-"""From the pixels of a file to what a network is given: colour, gray or luma, of 8 bits or 16."""
+"""Convert the pixels of a file for a network: colour, gray or luma, of 8 bits or 16."""
 
 from typing import Literal
 
@@ -10,20 +10,20 @@ Colour = Literal["rgb", "gray", "y"]
 
 
 def in_colour(pixels: np.ndarray, colour: Colour, bits: int = 8) -> np.ndarray:
-    """Pixels as (h, w, 3), BGR, or (h, w, 1), of so many bits.
+    """Pixels as (h, w, 3), BGR, or (h, w, 1).
 
     Args:
         pixels: (h, w, c) as a file has them.
         colour: rgb: alpha is dropped and gray tripled; gray: as libpng, and so OpenCV, makes a colour PNG
             gray; y: luma of ITU-R BT.601 in studio range (16 to 235), as MATLAB's rgb2ycbcr, rounded; gray
             files stay as they are.
-        bits: 8: of 16 bits the upper 8 are taken, as OpenCV does; 16: pixels stay as they are.
+        bits: 8: the upper 8 bits of 16, as OpenCV takes them; 16: pixels stay as they are.
     """
     if bits == 16:
         return pixels
     if colour == "y" and pixels.shape[2] <= 2:
         return converted(pixels, "grayscale")[..., None]
-    # first 8 bits of colour, as which files are decoded: gray made of 16 bits is another
+    # first 8 bits in colour, as OpenCV decodes files: gray made from 16 bits differs
     pixels = converted(pixels, "color")
     if colour == "gray":
         return converted(pixels, "grayscale")[..., None]

@@ -1,4 +1,4 @@
-"""The one environment that a process may open of each LMDB folder."""
+"""One open environment for each LMDB folder: LMDB lets a process open no more."""
 
 import os
 import threading
@@ -7,6 +7,8 @@ from weakref import WeakValueDictionary
 
 import lmdb
 
+from ..runtime.errors import UserError
+
 LMDB_READING = {"readonly": True, "lock": False, "readahead": False}
 # weak: an environment closes with the last backend that reads from it
 _environments: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
@@ -14,12 +16,25 @@ _environments: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
 _locks: dict[int, threading.Lock] = {}
 
 
+def missing_key(key: str, folder: str) -> UserError:
+    """The error for a key that an LMDB does not hold.
+
+    Args:
+        key: The key.
+        folder: The LMDB.
+    """
+    return UserError(
+        f"key '{key}' is not in the LMDB {folder}, though its meta_info.txt or your meta_info_file lists it; "
+        "correct the list or create the LMDB again"
+    )
+
+
 def lmdb_environment(folder: str, options: dict[str, Any]) -> Any:
     """This process's open environment of an LMDB folder.
 
     Args:
-        folder: its real path.
-        options: of lmdb.open; the first call's count.
+        folder: The folder's real path.
+        options: Arguments of lmdb.open; they count when the environment is opened.
     """
     process = os.getpid()
     with _locks.setdefault(process, threading.Lock()):

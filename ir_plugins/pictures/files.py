@@ -1,10 +1,10 @@
-"""Which files of a folder are images, how large each one is and whether it is whole, by its two ends."""
+"""Find the images of a folder, their sizes, and which are whole, judged by their first and last bytes."""
 
 import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,19 +15,16 @@ from .raw import Broken, is_raw, view
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 
 class Look(NamedTuple):
-    """What a look at an image finds.
+    """The size and format of an image.
 
     Args:
-        height: in pixels, as BasicSR decodes it.
-        width: in pixels, as BasicSR decodes it.
-        alpha: whether it has an alpha channel.
-        bits: of a channel.
-        channels: as `basicsr lmdb` stores them.
+        height: In pixels, as BasicSR decodes it.
+        width: In pixels, as BasicSR decodes it.
+        alpha: Whether it has an alpha channel.
+        bits: Bits of a channel.
+        channels: How many `basicsr lmdb` stores.
     """
 
     height: int
@@ -41,8 +38,8 @@ def files_in(folder: Path, *, recursive: bool = False) -> list[Path]:
     """Every file of a folder, sorted by name; hidden files and folders are skipped, links followed.
 
     Args:
-        folder: where to look.
-        recursive: look into subfolders too.  Without it these are the files that BasicSR takes for a
+        folder: Where to look.
+        recursive: Look into subfolders too.  Without it these are the files that BasicSR takes for a
             dataset, whatever their names end in.
     """
     if not recursive:
@@ -62,8 +59,8 @@ def image_files(folder: Path, *, recursive: bool = False) -> list[Path]:
     """The files of a folder that are images by name: png, jpg, jpeg, bmp, tif, tiff or webp, in any case.
 
     Args:
-        folder: where to look.
-        recursive: look into subfolders too.
+        folder: Where to look.
+        recursive: Look into subfolders too.
     """
     return [path for path in files_in(folder, recursive=recursive) if has_image_name(path)]
 
@@ -77,11 +74,11 @@ def existing_folder(folder: str | Path, what: str) -> Path:
     """The folder as a path.
 
     Args:
-        folder: what was given.
-        what: the option that names it; messages begin with it.
+        folder: What was given.
+        what: The option that names it; messages begin with it.
 
     Raises:
-        UserError: it is missing or not a folder.
+        UserError: It is missing or not a folder.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -93,7 +90,7 @@ def existing_folder(folder: str | Path, what: str) -> Path:
 
 
 def strangers(files: Iterable[Path]) -> list[str]:
-    """The names of the files that are no images; an unusual extension is fine if OpenCV reads the file."""
+    """The names of the files that are no images; an unusual ending is fine if OpenCV reads the file."""
     found = []
     for path in files:
         if not has_image_name(path):
@@ -105,7 +102,14 @@ def strangers(files: Iterable[Path]) -> list[str]:
 
 
 def look_at_file(path: str | Path) -> Look:
-    """Size of an image file.  Raises Broken when it is not an image, truncated or cannot be read."""
+    """Size and format of an image file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        Broken: It is no image, truncated, or cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             length = file.seek(0, os.SEEK_END)
@@ -122,7 +126,14 @@ def look_at_file(path: str | Path) -> Look:
 
 
 def look_at_bytes(data: memoryview) -> Look:
-    """`look_at_file` for an image in memory; most of a memory map stays unread."""
+    """`look_at_file` for an image in memory; most of a memory map stays unread.
+
+    Args:
+        data: The bytes of the file, or a raw value of an LMDB.
+
+    Raises:
+        Broken: It is no image, or truncated.
+    """
     if is_raw(data):
         height, width, channels = (pixels := view(data)).shape
         return Look(height, width, channels % 2 == 0, 8 * pixels.itemsize, channels)
@@ -134,9 +145,9 @@ def _quick_look(head: BinaryIO, tail: bytes, length: int) -> Look | None:
     """Size by the header if the end looks right, else None: then the whole file has to be decoded.
 
     Args:
-        head: the file, or as many of its first bytes as hold the header.
-        tail: its last 16 bytes.
-        length: of the file, in bytes.
+        head: The file, or as many of its first bytes as hold the header.
+        tail: Its last 16 bytes.
+        length: Length of the file, in bytes.
     """
     try:
         image = Image.open(head)

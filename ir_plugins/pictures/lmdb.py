@@ -1,8 +1,8 @@
 """Write a folder of images into an LMDB that BasicSR's datasets read; continue after an interruption.
 
-`X.lmdb` appears only when it is whole: until then everything lives in `X.lmdb.part`, whose name no dataset
-accepts.  There each value is committed together with a record of the file it was made from, so what a killed
-run has committed is kept, provided that the file is still the same.
+`X.lmdb` appears when it is whole.  Until then everything lies in `X.lmdb.part`, a name that no dataset
+accepts.  Each value is committed together with a record of its source file, so the next run keeps what a
+killed run has committed, if the file is still the same.
 """
 
 import hashlib
@@ -31,12 +31,12 @@ _FIRST_MAP = 1 << 30  # address space, not disk: data.mdb is only ever as long a
 
 
 class Written(NamedTuple):
-    """What `write_lmdb` made.
+    """A summary of what `write_lmdb` wrote.
 
     Args:
-        count: of images.
-        size: of data.mdb, in bytes.
-        kept: how many images an interrupted run had already written.
+        count: Count of images.
+        size: Size of data.mdb, in bytes.
+        kept: How many images an interrupted run had already written.
     """
 
     count: int
@@ -65,14 +65,14 @@ def write_lmdb(
     applied.
 
     Args:
-        folder: images of any size, subfolders included: 8 or 16 bit, gray or colour, with or without alpha.
-        database: a path that ends in .lmdb and does not exist yet; missing parent folders are made.
+        folder: Images of any size, subfolders included: 8 or 16 bit, gray or colour, with or without alpha.
+        database: A path that ends in .lmdb and does not exist yet; missing parent folders are made.
         codec: "png", which BasicSR reads without this package too, or "raw", pixels that need no decoding;
             both are lossless.
-        workers: threads; default: one per usable core.
+        workers: Threads; default: one per usable core.
 
     Raises:
-        UserError: a folder, file, name or database cannot be used, or the disk is full.
+        UserError: A folder, file, name or database cannot be used, or the disk is full.
     """
     database = Path(database)
     if codec not in CODECS:
@@ -111,11 +111,11 @@ def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
     """The files below a folder by their LMDB keys, in the order of the keys.
 
     Args:
-        folder: where to look, subfolders included.
-        outside: a path that must not lie in the folder.
+        folder: Where to look, subfolders included.
+        outside: A path that must not lie in the folder.
 
     Raises:
-        UserError: there are no files, one is no image, BasicSR cannot read a key, two files share one, or
+        UserError: There are no files, one is no image, BasicSR cannot read a key, two files share one, or
             `outside` lies in the folder.
     """
     if outside is not None and folder.resolve() in outside.resolve().parents:
@@ -140,7 +140,7 @@ def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
     if unreadable:
         raise UserError(
             f"input: BasicSR cannot read LMDB keys with a dot, beyond ASCII or longer than 511; rename in "
-            f"{folder} (and alike in the folder it is paired with): {listed(map(ascii, unreadable))}"
+            f"{folder} (and in the folder it is paired with): {listed(map(ascii, unreadable))}"
         )
     if twins:
         raise UserError(f"input: {folder} has a key twice: {listed(twins)}; rename or remove one of them")
@@ -153,7 +153,7 @@ def _refuse_existing(database: Path) -> None:
 
 
 def _refuse_too_large(sources: dict[str, Path], part: Path, workers: int) -> None:
-    """Raise UserError where the pixels of these files cannot fit on the disk."""
+    """Raise UserError if the pixels of these files cannot fit on the disk."""
 
     def size(path: Path) -> int:
         try:
@@ -195,7 +195,7 @@ def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int
             stored = [key.decode() for key in txn.cursor().iternext(values=False)]
         if stored != list(sources):
             raise UserError(f"{part} holds {len(stored)} keys, not {len(sources)}; delete it and run again")
-        # LMDB may leave freed pages at the end unwritten; with them, a short file is known to be cut off
+        # LMDB may leave freed pages at the end unwritten; with them, a shorter file is known to be cut off
         with open(part / "data.mdb", "ab") as data:
             data.truncate(max(data.tell(), (env.info()["last_pgno"] + 1) * env.stat()["psize"]))
     return kept
@@ -244,8 +244,8 @@ def _encode(
 
 def _encoded(key: str, data: bytes, known: dict[str, Any], codec: str) -> _Value:
     """The value for one file.  Raises Broken."""
-    # by content, not by size and date: copying changes the date of equal files or keeps it on different ones,
-    # and reading a file costs next to nothing beside encoding it
+    # by content, not by size and date: a copy may have another date, and another file the same one; reading
+    # a file costs little beside encoding it
     source = _digest(data)
     if known.get("source") == source and "stored" in known:  # older versions noted less
         return _Value(key, None, None)
@@ -273,7 +273,7 @@ def _verify(env: Any, record_db: Any, sources: dict[str, Path], codec: str, work
         with env.begin(buffers=True) as txn:
             record = json.loads(bytes(txn.get(key.encode(), db=record_db)))
             value = txn.get(key.encode())
-            # a picture without a checksum of its own decodes whatever happened to it
+            # a damaged picture may still decode
             whole = _digest(value) == record["stored"] and _shape(value, codec) == record["shape"]
         h, w, c = record["shape"]
         return key, f"{key}.png ({h},{w},{c}) {last}\n" if whole else None
@@ -286,7 +286,7 @@ def _verify(env: Any, record_db: Any, sources: dict[str, Path], codec: str, work
 
 
 def _shape(value: memoryview, codec: str) -> list[int]:
-    """[h, w, c] of a stored picture; nothing where it does not decode."""
+    """[h, w, c] of a stored picture; empty if it does not decode."""
     if codec == "raw":
         return list(raw.view(value).shape)
     pixels = cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED)

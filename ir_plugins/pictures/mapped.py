@@ -7,7 +7,7 @@ from typing import Any
 import lmdb
 
 from ..runtime.errors import UserError
-from .environments import LMDB_READING, lmdb_environment
+from .environments import LMDB_READING, lmdb_environment, missing_key
 
 
 class MappedLmdb:
@@ -17,7 +17,7 @@ class MappedLmdb:
     longer.  A reader may be pickled and forked: each process reads through an environment of its own.
 
     Args:
-        folder: the LMDB.
+        folder: The LMDB.
     """
 
     def __init__(self, folder: str | Path):
@@ -26,21 +26,18 @@ class MappedLmdb:
         self._transaction: Any = None
 
     def get(self, key: str) -> memoryview:
-        """The value of a key, read-only.  Raises UserError where it is missing."""
-        # asked for again each time: a forked process may not use its parent's
+        """The value of a key, read-only.  Raises UserError if it is missing."""
+        # looked up each time: a forked process may not use its parent's environment
         environment = lmdb_environment(self._folder, LMDB_READING)
         if environment is not self._environment:
-            # never ended: nobody writes to a database that is read, so it holds nothing up
+            # the transaction stays open: nobody writes to this database, so it blocks nobody
             self._environment, self._transaction = environment, environment.begin(buffers=True)
         try:
             value = self._transaction.get(key.encode())
         except lmdb.Error as error:
             raise UserError(f"key '{key}' of the LMDB {self._folder}: {error}; make it again") from None
         if value is None:
-            raise UserError(
-                f"key '{key}' is not in the LMDB {self._folder}, though its meta_info.txt or your "
-                "meta_info_file lists it; correct the list or create the LMDB again"
-            )
+            raise missing_key(key, self._folder)
         return value
 
     def __getstate__(self) -> dict[str, Any]:

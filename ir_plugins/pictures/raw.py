@@ -1,6 +1,6 @@
-"""Pixels as they are, behind a header of 32 bytes: what `basicsr lmdb --codec raw` stores for a picture.
+"""The format of `basicsr lmdb --codec raw`: a header of 32 bytes, then the pixels as they are.
 
-Nothing has to be decoded: a crop is a slice of `view`, and touches only its rows of the memory map.
+Nothing has to be decoded: a crop is a slice of `view`, and reads only its rows of the memory map.
 
 H x W picture, C channels (1 gray, 2 gray and alpha, 3 BGR, 4 BGR and alpha)
 """
@@ -33,7 +33,7 @@ def encode(pixels: np.ndarray) -> bytes:
         pixels: (H, W) or (H, W, C), uint8 or uint16, as OpenCV decodes a file with IMREAD_UNCHANGED.
 
     Raises:
-        ValueError: they are of another shape or type.
+        ValueError: They are of another shape or type.
     """
     shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
     if pixels.dtype not in (np.uint8, np.uint16) or len(shape) != 3 or 0 in shape or shape[2] > 4:
@@ -52,7 +52,14 @@ def is_raw(value: bytes | memoryview) -> bool:
 
 
 def view(value: bytes | memoryview) -> np.ndarray:
-    """The pixels (H, W, C) of a value, read-only and not copied.  Raises Broken if it is not whole."""
+    """The pixels (H, W, C) of a value, read-only and not copied.
+
+    Args:
+        value: As `encode` makes it.
+
+    Raises:
+        Broken: It is not whole.
+    """
     try:
         magic, version, bits, c, h, w, _ = _HEADER.unpack_from(value)
     except struct.error:
@@ -65,8 +72,8 @@ def view(value: bytes | memoryview) -> np.ndarray:
     return np.frombuffer(value, _PIXELS[bits], offset=HEADER_SIZE).reshape(h, w, c)
 
 
-def is_intact(value: bytes | memoryview) -> bool:
-    """Whether the pixels of a value are still what `encode` was given; reads all of them."""
+def has_valid_checksum(value: bytes | memoryview) -> bool:
+    """Whether the pixels of a value match their checksum; reads all of them."""
     return _digest(value[HEADER_SIZE:]) == _HEADER.unpack_from(value)[-1]
 
 
@@ -75,7 +82,7 @@ def _digest(rows: bytes | memoryview) -> bytes:
 
 
 def converted(pixels: np.ndarray, flag: Literal["color", "grayscale", "unchanged"]) -> np.ndarray:
-    """What OpenCV decodes from a PNG of these pixels; not copied unless something has to be computed.
+    """What OpenCV decodes from a PNG of these pixels; a view, unless something has to be computed.
 
     Args:
         pixels: (H, W, C), uint8 or uint16.
@@ -104,10 +111,10 @@ def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
 
 
 def decoding_raw(decode: Any) -> Any:
-    """BasicSR's `imfrombytes`, for any dataset, made to read raw values too.
+    """Make a version of BasicSR's `imfrombytes` that reads raw values too.
 
     Args:
-        decode: `imfrombytes` as it is.
+        decode: BasicSR's `imfrombytes`.
     """
 
     @wraps(decode)
@@ -119,7 +126,7 @@ def decoding_raw(decode: Any) -> Any:
         except Broken as error:
             where = getattr(content, "source", "what was read")
             raise UserError(f"{where} ({len(content)} bytes) is {error}; make the LMDB again") from None
-        # a copy where it still is the value itself, which cannot be written to
+        # a copy if it is still a view of the value, which is read-only
         return (
             pixels.astype(np.float32) / 255.0 if float32 else np.require(pixels, requirements=["C", "W", "O"])
         )

@@ -1,4 +1,4 @@
-"""Pictures where they are stored: in a folder, or in an LMDB of encoded files or of raw pixels."""
+"""Read pictures from a folder, or from an LMDB of encoded files or raw pixels."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..runtime.errors import UserError
 from .mapped import MappedLmdb
-from .raw import Broken, is_intact, is_raw, view
+from .raw import Broken, has_valid_checksum, is_raw, view
 
 FLAGS = {
     "color": cv2.IMREAD_COLOR,
@@ -17,13 +17,25 @@ FLAGS = {
 }
 
 
+def undecodable(where: str, size: int) -> UserError:
+    """The error for a file that OpenCV cannot decode.
+
+    Args:
+        where: How the message names the picture.
+        size: Size of the file, in bytes.
+    """
+    return UserError(
+        f"{where} ({size} bytes) is truncated or no image that OpenCV can decode; replace or remove it"
+    )
+
+
 class Store:
     """The pictures below one folder or in one LMDB.
 
     Args:
-        root: the folder or LMDB.
+        root: The folder or LMDB.
         backend: disk or lmdb.
-        flag: how an encoded picture is decoded: "color", to 8 bits, BGR; "any", the same, but gray stays
+        flag: How an encoded picture is decoded: "color", to 8 bits, BGR; "any", the same, but gray stays
             gray; "unchanged".
     """
 
@@ -34,21 +46,21 @@ class Store:
     def read(self, file: str, *, verified: bool = False) -> np.ndarray:
         """A picture, (H, W, C), uint8 or uint16, BGR.
 
-        Raw pixels come as a view into the database, as they were stored whatever the flag is: only the part
-        that is used is read at all.
+        Raw pixels come as a view into the database, as they were stored, whatever the flag is; only the part
+        that is used is read.
 
         Args:
-            file: its path below the root, or its key.
-            verified: compare all of the raw pixels with their checksum.
+            file: Its path below the root, or its key.
+            verified: Compare all of the raw pixels with their checksum.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: It cannot be read.
         """
         content = self._content(file)
         try:
             if is_raw(content):
                 pixels = view(content)
-                if verified and not is_intact(content):
+                if verified and not has_valid_checksum(content):
                     raise Broken("damaged")
                 return pixels
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), self.flag)
@@ -57,18 +69,15 @@ class Store:
         except cv2.error:  # OpenCV's answer to an empty file
             pixels = None
         if pixels is None:
-            raise UserError(
-                f"{self.where(file)} ({len(content)} bytes) is truncated or no image that OpenCV can decode; "
-                "replace or remove it"
-            )
+            raise undecodable(self.where(file), len(content))
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     def path(self, file: str) -> str:
-        """The path of the file, or the key: what an item of a dataset calls its picture."""
+        """The path of a picture, or its key: `lq_path` or `gt_path` of an item."""
         return file if self._database else str(Path(self.root, file))
 
     def where(self, file: str) -> str:
-        """The picture in words."""
+        """How messages name a picture."""
         return f"key '{file}' of the LMDB {self.root}" if self._database else self.path(file)
 
     def _content(self, file: str) -> bytes | memoryview:

@@ -1,4 +1,4 @@
-"""Windows of pictures: cutting them out, filling them up, turning them."""
+"""Cut windows out of pictures, pad them, turn them, and make tensors of them."""
 
 from typing import NamedTuple
 
@@ -27,10 +27,10 @@ class Window(NamedTuple):
         """This window and what surrounds it inside a picture.
 
         Args:
-            height: of the picture, in pixels.
-            width: of the picture, in pixels.
-            grid: every side of the window starts at a multiple of it, or at the picture's edge.
-            margin: at least so many pixels on each side.
+            height: Height of the picture, in pixels.
+            width: Width of the picture, in pixels.
+            grid: Every side of the window starts at a multiple of it, or at the picture's edge.
+            margin: At least so many pixels on each side.
         """
         top, left = (max(0, n - margin) // grid * grid for n in (self.top, self.left))
         bottom = min(height, -(-(self.top + self.height + margin) // grid) * grid)
@@ -38,7 +38,7 @@ class Window(NamedTuple):
         return Window(top, left, bottom - top, right - left)
 
     def inside(self, other: "Window") -> "Window":
-        """Where this window lies in what `other` cuts out."""
+        """This window in the coordinates of what `other` cuts out."""
         return self._replace(top=self.top - other.top, left=self.left - other.left)
 
 
@@ -47,7 +47,7 @@ def padded(picture: np.ndarray, side: int) -> np.ndarray:
 
     Args:
         picture: (H, W, C).
-        side: the least height and width, in pixels.
+        side: The least height and width, in pixels.
     """
     h, w = picture.shape[:2]
     if h >= side and w >= side:
@@ -60,8 +60,8 @@ def augmented(picture: np.ndarray, quarters: int, *, mirrored: bool) -> np.ndarr
 
     Args:
         picture: (H, W, C).
-        quarters: of a turn, anticlockwise.
-        mirrored: left to right, after the turn.
+        quarters: Quarters of a turn, anticlockwise.
+        mirrored: Left to right, after the turn.
     """
     picture = np.rot90(picture, quarters) if quarters % 4 else picture
     return picture[:, ::-1] if mirrored else picture
@@ -73,7 +73,7 @@ def to_tensor(picture: np.ndarray) -> Tensor:
     Args:
         picture: (H, W, C), uint8 or uint16, BGR or gray.
     """
-    # a copy even where one channel stays in place, whose stride would be negative
+    # a copy even of one channel, whose stride would be negative
     planes = picture[..., ::-1].transpose(2, 0, 1).copy()
     if planes.dtype == np.uint8:
         return torch.from_numpy(planes).float().div_(255)

@@ -1,4 +1,4 @@
-"""The one way to write a picture: pixels as OpenCV orders them become the bytes of a file."""
+"""The one way to write a picture: pixels in OpenCV's order become the bytes of a file."""
 
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,13 @@ def encoded(
     Args:
         pixels: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8; for PNG and TIFF uint16 too.  The channels
             are B, G, R and alpha.
-        ending: the format, as the name of a file ends: ".png", ".jpg", ".webp", ".tif", ...
-        level: how hard PNG compresses, 0 to 9; default: as OpenCV chooses.
-        quality: of JPEG, 1 to 100, as the IJG's libjpeg counts it; default: as OpenCV chooses.
+        ending: The format, as the name of a file ends: ".png", ".jpg", ".webp", ".tif", ...
+        level: How hard PNG compresses, 0 to 9; default: as OpenCV chooses.
+        quality: Quality of JPEG, 1 to 100, as the IJG's libjpeg counts it; default: as OpenCV chooses.
         full_colour: JPEG keeps colours at full resolution instead of half.
 
     Raises:
-        ValueError: the format cannot hold such pixels, or OpenCV does not write it.
+        ValueError: The format cannot hold such pixels, or OpenCV does not write it.
     """
     pixels, ending = np.ascontiguousarray(pixels), ending.lower()
     kinds = (np.uint8, np.uint16) if ending in _16_BITS else (np.uint8,)
@@ -58,14 +58,14 @@ def write_picture(path: str | Path, pixels: np.ndarray, *, durable: bool = False
     """Write a picture to a file; an error leaves the file that was there before.
 
     Args:
-        path: the file; its ending is the format.  Missing folders are made.
-        pixels: as `encoded` takes them.
-        durable: the file also survives a power cut.
+        path: The file; its ending is the format.  Missing folders are made.
+        pixels: As `encoded` takes them.
+        durable: The file also survives a power cut.
         how: `level`, `quality` and `full_colour` of `encoded`.
 
     Raises:
-        ValueError: the format cannot hold such pixels.
-        OSError: the file cannot be written.
+        ValueError: The format cannot hold such pixels.
+        OSError: The file cannot be written.
     """
     content = encoded(pixels, Path(path).suffix, **how)
     with written_whole(path, durable=durable) as file:

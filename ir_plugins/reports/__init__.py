@@ -1,4 +1,4 @@
-"""What a person looks at afterwards: the report of a training, the tables of a test.
+"""Reports for people: the page of a training, the tables of a test.
 
 May import models and every room below it.
 """

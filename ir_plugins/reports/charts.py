@@ -13,10 +13,10 @@ from typing import NamedTuple, SupportsFloat
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 60, 22, 12, 30  # room for labels, also at the larger type of a phone
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-LIMIT = 300  # points per curve: more than it has pixels would only make the page slow
-DOTS = 60  # curves of up to so many points show each point
-COLOURS = 8  # of page.html: .s0 to .s7
-SMALLEST_VALUE, LARGEST_VALUE = 1e-100, 1e100  # beyond, differences of values vanish or overflow
+LIMIT = 300  # points per curve: a curve has no more pixels
+DOTS = 60  # a curve with more points shows none of them as a dot
+COLOURS = 8  # page.html has .s0 to .s7
+SMALLEST_VALUE, LARGEST_VALUE = 1e-100, 1e100  # beyond these, differences vanish or overflow
 
 Point = tuple[float, float]
 
@@ -25,9 +25,9 @@ class Series(NamedTuple):
     """One curve.
 
     Args:
-        name: of the curve.
+        name: Name of the curve.
         points: (iteration, value), in the order of iterations.
-        mark: a point that gets a ring.
+        mark: A point that gets a ring.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Bucket(NamedTuple):
     """Neighbouring points as one.
 
     Args:
-        at: their mean iteration.
-        mean: their mean value.
-        low: their smallest value.
-        high: their largest value.
+        at: Their mean iteration.
+        mean: Their mean value.
+        low: Their smallest value.
+        high: Their largest value.
     """
 
     at: float
@@ -94,11 +94,11 @@ def chart(
     as means of neighbouring points in a band from their smallest to their largest value.
 
     Args:
-        title: above the chart.
-        series: the curves.
-        last: the last iteration.
-        log: the y-axis is logarithmic if all values are positive.
-        from_zero: a linear y-axis begins or ends at 0.
+        title: Above the chart.
+        series: The curves.
+        last: The last iteration.
+        log: The y-axis is logarithmic if all values are positive.
+        from_zero: A linear y-axis begins or ends at 0.
     """
     everything = [
         Curve(one.name, index % COLOURS, decimate(_finite(one.points)), one.mark)
@@ -126,8 +126,8 @@ def decimate(points: Sequence[Point], limit: int = LIMIT) -> list[Bucket]:
     """Neighbouring points put together.
 
     Args:
-        points: in the order of iterations.
-        limit: of the number of buckets.
+        points: In the order of iterations.
+        limit: Limit of the number of buckets.
 
     Returns:
         Buckets of equally many points; the last may hold fewer.
@@ -141,9 +141,9 @@ def linear_axis(low: float, high: float, *, from_zero: bool = False) -> Axis:
     """An axis with about five ticks, and a little room around low and high.
 
     Args:
-        low: the smallest value.
-        high: the largest value.
-        from_zero: the axis begins or ends at 0.
+        low: The smallest value.
+        high: The largest value.
+        from_zero: The axis begins or ends at 0.
     """
     if from_zero:
         low, high = min(low, 0.0), max(high, 0.0)
@@ -164,8 +164,8 @@ def log_axis(low: float, high: float) -> Axis:
     """An axis for positive numbers, with ticks at decades, or between them if there are few.
 
     Args:
-        low: the smallest value.
-        high: the largest value.
+        low: The smallest value.
+        high: The largest value.
     """
     room = max(0.04 * (math.log(high) - math.log(low)), 0.1)
     low, high = low / math.exp(room), high * math.exp(room)
@@ -179,7 +179,7 @@ def log_axis(low: float, high: float) -> Axis:
 
 
 def labels(ticks: Sequence[float]) -> list[str]:
-    """What to write at the ticks: all with equally many decimals, or all short, such as 12.5k and 2e-4."""
+    """The labels of ticks: all with the same number of decimals, or all short, such as 12.5k and 2e-4."""
     step = min((b - a for a, b in pairwise(ticks)), default=1.0)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     evenly = ticks[-1] - ticks[0] <= (len(ticks) - 1) * step * 1.001

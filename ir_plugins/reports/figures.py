@@ -1,4 +1,4 @@
-"""The pictures of a training report: cut to a size, encoded, and described for the page."""
+"""The pictures of a training report: made small, encoded, and described for the page."""
 
 import base64
 import math
@@ -12,8 +12,8 @@ from ..models.samples import Sample
 from ..pictures.writing import encoded
 
 MOST_PIXELS = 1_000_000  # pixels of a picture
-BUDGET = 3_000_000  # bytes of all pictures together, before base64 adds a third
-LEAST_PIXELS = 64 * 64  # pixels that are shown at any cost
+BUDGET = 3_000_000  # bytes of all pictures together; base64 adds a third
+LEAST_PIXELS = 64 * 64  # pixels of a picture at least
 NARROW = 640  # px up to which two figures fit side by side
 TIMES = "\N{MULTIPLICATION SIGN}"
 KINDS = {"lq": "LQ", "result": "Result", "gt": "GT"}
@@ -21,16 +21,16 @@ PAIRS = (("lq", "result"), ("result", "gt"), ("lq", "gt"))
 
 
 class Figure(NamedTuple):
-    """What the page shows of a sample.
+    """A sample as the page shows it.
 
     Args:
-        name: of the picture.
-        note: its dataset, its size and what was done to it, in words.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
-        wide: whether the figure takes the whole width of the page.
-        sources: by kind, the picture as a data URL.
-        pairs: the kinds that can be compared, left and right; the first pair is shown first.
+        name: Name of the picture.
+        note: Its dataset, its size and what was done to it, in words.
+        height: Height of the result, in pixels.
+        width: Width of the result, in pixels.
+        wide: Whether the figure takes the whole width of the page.
+        sources: By kind, the picture as a data URL.
+        pairs: The kinds that can be compared, left and right; the first pair is shown first.
     """
 
     name: str
@@ -54,11 +54,11 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
 def fit(sample: Sample, pixels: float) -> tuple[dict[str, np.ndarray], str]:
     """The pictures of a sample, made small enough.
 
-    They are cut alike around the centre where the larger ones are whole multiples of LQ, else scaled.
+    All are cut around the centre if the larger ones are whole multiples of LQ, otherwise scaled.
 
     Args:
-        sample: its pictures are (H, W, C), uint8, RGB.
-        pixels: how many pixels the result may have.
+        sample: Its pictures are (H, W, C), uint8, RGB.
+        pixels: How many pixels the result may have.
 
     Returns:
         The pictures by kind, and what was done to them in words, '' for nothing.

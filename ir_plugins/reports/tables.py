@@ -30,32 +30,32 @@ def write_tables(
     """Write metrics.csv and metrics.md, each whole or not at all.
 
     Args:
-        folder: where to write.
-        name: of the run.
-        rows: one dataset after the other.
-        metrics: their blocks, by name.
-        how: more about the way of measuring, by keyword.
+        folder: Where to write.
+        name: Name of the run.
+        rows: Results of all pictures, one dataset after the other.
+        metrics: Blocks of the metrics, by name.
+        how: Notes about the measurement, by keyword.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: A file cannot be written.
     """
     for file, text in (
         ("metrics.csv", as_csv(rows, metrics)),
         ("metrics.md", as_markdown(name, rows, metrics, how)),
     ):
         with written_whole(Path(folder, file)) as out:
-            out.write(text.encode("utf-8", errors="replace"))  # a file's name may hold what is no text
+            out.write(text.encode("utf-8", errors="replace"))  # a file's name may not be valid text
 
 
 def as_csv(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
     """metrics.csv: a line for each picture.  Metrics have all their digits; unknown values are empty.
 
     Columns: dataset, group, image; height, width of the result in pixels; the metrics; seconds of the forward
-    pass; peak_mb, its memory in 10^6 bytes (see `machine.MEANING`).
+    pass; peak_mb, its memory in 10^6 bytes (see MEANING in runtime/machine.py).
 
     Args:
-        rows: of the pictures.
-        metrics: their names.
+        rows: Rows of the pictures.
+        metrics: Their names.
     """
     names, text = list(metrics), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -100,8 +100,8 @@ def summary(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
     A line has the means of the metrics, the median of the seconds and the largest peak of memory.
 
     Args:
-        rows: of the pictures, one dataset after the other.
-        metrics: their names.
+        rows: Rows of the pictures, one dataset after the other.
+        metrics: Their names.
     """
     names = list(metrics)
     lines = [["dataset", "images", *names, "median s", "peak MB"]]
@@ -122,11 +122,11 @@ def summary(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
 
 
 def remarks(rows: Iterable[PictureResult], metrics: Iterable[str]) -> Iterator[str]:
-    """What a reader of the table must know about single pictures.
+    """Notes about single pictures, for readers of the table.
 
     Args:
-        rows: of the pictures, one dataset after the other.
-        metrics: their names.
+        rows: Rows of the pictures, one dataset after the other.
+        metrics: Their names.
     """
     names = list(metrics)
     for _, found in _by_dataset(rows):
@@ -161,5 +161,5 @@ def _items(lines: Iterable[str]) -> str:
 
 
 def _line(text: str) -> str:
-    """Text without what would end a line."""
+    """Text as a single line."""
     return " ".join(text.split())

@@ -1,7 +1,7 @@
-"""report.html of a training run: how far it is, its best figures, curves, pictures and options, in one file.
+"""report.html of a training run: progress, best figures, curves, pictures and options, in one file.
 
-The file needs nothing beside it and no network.  Its layout is page.html, a template that escapes whatever
-comes from the outside.
+The file needs no other file and no network.  Its layout is page.html, a template that escapes all inserted
+texts.
 """
 
 import json
@@ -33,19 +33,19 @@ def write_report(
     """Write the page, whole or not at all.  If that fails, the log says why and the run continues.
 
     Args:
-        path: the file.
-        opt: completed options.
+        path: The file.
+        opt: Completed options.
         history: {"losses": [{"iter", "lr", loss: value, ...}, ...], "metrics": [{"iter", "dataset", metric:
             value, ...}, ...]}; values may be NaN or infinite.
-        samples: pictures of the last validation.
-        versions: of each package, by name.
+        samples: Pictures of the last validation.
+        versions: Versions of each package, by name.
     """
     try:
-        # a file's name may hold what is no text
+        # a file's name may not be valid text
         data = page(opt, history, samples, versions).encode("utf-8", errors="replace")
         with written_whole(path, durable=False) as file:
             file.write(data)
-    except Exception as error:  # no picture and no number is worth the end of a run
+    except Exception as error:  # a report must not end a run
         reason = getattr(error, "strerror", None) or error
         get_root_logger().warning(f"{path}: the report cannot be written: {reason}")
 
@@ -93,11 +93,11 @@ class Measured(NamedTuple):
     """One metric on one dataset.
 
     Args:
-        metric: its name.
-        dataset: its name.
+        metric: Its name.
+        dataset: Its name.
         points: (iteration, value), in the order of iterations.
-        best: the best finite point, if any.
-        lower_is_better: which way is better.
+        best: The best finite point, if any.
+        lower_is_better: Which way is better.
     """
 
     metric: str
@@ -108,7 +108,7 @@ class Measured(NamedTuple):
 
 
 def _measured(metrics: Entries, options: Mapping[str, Any]) -> list[Measured]:
-    """Whatever was measured, metrics in the order of the options, datasets in that of the history."""
+    """Everything measured: metrics in the order of the options, datasets in the order of the history."""
     names = dict.fromkeys([*options, *(key for entry in metrics for key in entry)])
     datasets = dict.fromkeys(entry["dataset"] for entry in metrics)
     found = []
@@ -144,6 +144,6 @@ def _loss_charts(losses: Entries, last: int) -> list[str]:
 
 
 def _as_yaml(opt: Options) -> str:
-    # by way of JSON: YAML would write tuples and repeated lists as tags and anchors, and refuse other types
+    # through JSON: YAML would write tuples and repeated lists as tags and anchors, and refuse other types
     plain = json.loads(json.dumps(opt, default=str))
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)

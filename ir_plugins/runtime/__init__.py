@@ -1,4 +1,4 @@
-"""What every room may use: errors, whole files, locks, threads, random numbers, ranks, the machine.
+"""What every room may use: errors, files, locks, threads, random numbers, ranks, plugins, the machine.
 
 Imports no other room.
 """

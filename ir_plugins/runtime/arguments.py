@@ -1,4 +1,4 @@
-"""Checks of arguments that several rooms have in common; each raises UserError, which is a ValueError."""
+"""Checks of arguments that several rooms share; each raises UserError, which is a ValueError."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """Refuse a value that is not one of the choices.
 
     Args:
-        name: of the argument.
-        value: what was given.
-        choices: what may be given.
+        name: Name of the argument.
+        value: What was given.
+        choices: What may be given.
     """
     if value not in (known := tuple(choices)):
         raise UserError(f"{name}={value!r} is not one of {', '.join(known)}")
@@ -21,8 +21,8 @@ def check_positive(name: str, value: float) -> None:
     """Refuse a value that is not above 0.
 
     Args:
-        name: of the argument.
-        value: what was given.
+        name: Name of the argument.
+        value: What was given.
     """
     if not value > 0:
         raise UserError(f"{name}={value!r} must be above 0")
@@ -32,10 +32,10 @@ def check_side(height: int, width: int, least: int, way_out: str) -> None:
     """Refuse a picture that is too small.
 
     Args:
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
-        least: what neither may be below.
-        way_out: what to do about it, for the message.
+        height: Height of the picture, in pixels.
+        width: Width of the picture, in pixels.
+        least: The smallest side that is allowed, in pixels.
+        way_out: What the user can do about it, for the message.
     """
     if min(height, width) < least:
         raise UserError(f"a picture of {height}x{width} is too small, its least side is {least}; {way_out}")

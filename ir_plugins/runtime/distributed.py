@@ -21,7 +21,7 @@ from torch.distributed import PrefixStore, Store, TCPStore, rendezvous  # pyrigh
 
 from .errors import Stopped, UserError
 
-# a rank may be busy that long (saving, reading a picture from a cold disk) before the others give up
+# how long the others wait for a busy rank (saving, reading a picture from a cold disk) before they give up
 TIMEOUT = datetime.timedelta(minutes=30)
 
 _store: Store | None = None  # where these ranks met
@@ -35,11 +35,11 @@ def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
 
     Args:
         launcher: pytorch or slurm.
-        port: of rank 0's machine, for slurm; MASTER_PORT comes first.
-        on_gpu: each rank has a GPU.
+        port: Port on rank 0's machine, for slurm; MASTER_PORT comes first.
+        on_gpu: Each rank has a GPU.
 
     Raises:
-        UserError: the environment is not a launcher's, or a GPU is missing.
+        UserError: The environment is not a launcher's, or a GPU is missing.
     """
     if launcher == "slurm":
         _be_as_torchrun(port)
@@ -57,7 +57,7 @@ def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
     global _store
     _store = _of_this_start(store, rank, world_size)
     dist.init_process_group(backend, store=_store, rank=rank, world_size=world_size, timeout=TIMEOUT)
-    wait_for_all()  # a rank that fails now is one that the others know
+    wait_for_all()  # from now on the others notice a rank that fails
 
 
 def stop() -> None:
@@ -70,13 +70,13 @@ def stop() -> None:
 
 @contextmanager
 def ending_together(arguments: Namespace) -> Iterator[None]:
-    """Around all that a rank does, its start included: several ranks report their end as one would.
+    """Let several ranks report their end as one process does; it surrounds all work of a rank.
 
-    Only the first that fails raises its error; the others, whose errors mostly follow from that one, leave
-    by SystemExit.  After a signal, on which all agree, only rank 0 raises Stopped.
+    Only the first rank that fails raises its error.  The others, whose errors mostly follow from that one,
+    raise SystemExit.  After a signal, which reaches all ranks, only rank 0 raises Stopped.
 
     Args:
-        arguments: of the command line: `launcher`, and `debug`, with which each rank raises its own error.
+        arguments: The command line's `launcher`, and `debug`, with which each rank raises its own error.
     """
     try:
         yield
@@ -151,14 +151,14 @@ def is_first_here() -> bool:
 
 
 def launch() -> str | None:
-    """A name of the torchrun above this process: the same after each of its restarts, and unique."""
-    # TORCHELASTIC_RESTART_COUNT stays 0 where a machine has come back or joined
+    """A unique name of the torchrun that started this process; it stays the same after a restart."""
+    # TORCHELASTIC_RESTART_COUNT stays 0 if a machine has come back or joined
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")  # UNIQUE_FOLDER/attempt_N/LOCAL_RANK/error.json
     return str(Path(file).parents[2]) if file else None
 
 
 def _fails_first() -> bool:
-    """Whether no other rank has asked this before."""
+    """Whether this rank is the first to ask."""
     if _store is None and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         # there is no store yet to ask the others: most likely the same has happened to each
         return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
@@ -192,7 +192,7 @@ def _of_this_start(store: Store, rank: int, world_size: int) -> Store:
 
 
 def _store_of_torchrun() -> Store:
-    """Where the ranks meet, for one that has failed before it joined them."""
+    """The store where the ranks meet, for a rank that fails before it joins them."""
     store = TCPStore(
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),

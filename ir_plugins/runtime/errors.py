@@ -1,10 +1,10 @@
-"""The exceptions that end a command with one line, and a way to list names in such a line."""
+"""The exceptions that end a command with one line, and a function that lists names in such a line."""
 
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake in what the user gave us.
+    """A mistake of the user.
 
     The message is one line that says what is wrong, where, and how to mend it; the command line prints it
     without a traceback and exits with status 2.
@@ -15,8 +15,8 @@ class Stopped(Exception):
     """A signal ended a run early, with nothing lost; the message says where.
 
     Args:
-        signal: its number.
-        message: where the run ended.
+        signal: Its number.
+        message: Where the run ended.
     """
 
     def __init__(self, signal: int, message: str = ""):
@@ -28,8 +28,8 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     """The first names and the number of the others: 'a.png, b.png and 7 more'.
 
     Args:
-        names: all of them.
-        most: how many to write out.
+        names: All of them.
+        most: How many to write out.
     """
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""

@@ -1,4 +1,4 @@
-"""Do something around the first import of another package, whoever imports it, and whenever."""
+"""Run functions before and after the first import of another package, whoever imports it."""
 
 import importlib
 import importlib.util
@@ -61,7 +61,7 @@ class _AroundImport(MetaPathFinder):
         finally:
             self.busy = False
         if name == self.package:
-            # where there is no such package, `before` says so better than Python does
+            # if the package is missing, `before` explains it better than Python does
             spec = spec or ModuleSpec(name, None)
             spec.loader = _Surrounded(self, spec.loader)
         elif spec is not None:
@@ -114,7 +114,7 @@ class _Surrounded(Loader):
         return self.loader.create_module(spec) if self.loader else None
 
     def exec_module(self, module: ModuleType) -> None:
-        # from here on it looks as if it had been imported without us
+        # from now on the module looks as if Python had imported it without us
         module.__spec__.loader = module.__loader__ = self.loader  # type: ignore[union-attr]
         self.finder.load(module, self.loader)
 

@@ -13,11 +13,11 @@ def alone(file: Path, refusal: str) -> Iterator[None]:
     """Hold a lock on a file; it ends with the process, however that ends.
 
     Args:
-        file: made if it is missing.
-        refusal: the message where another process holds the lock.
+        file: Made if it is missing.
+        refusal: The message where another process holds the lock.
 
     Raises:
-        UserError: another process holds the lock.
+        UserError: Another process holds the lock.
     """
     try:
         import fcntl
@@ -48,5 +48,5 @@ def _let_go_of_locks() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # a data worker outlives a run that is killed by some seconds, and would hold its lock that long
+    # a data worker lives some seconds longer than a killed run, and would hold the run's lock
     os.register_at_fork(after_in_child=_let_go_of_locks)

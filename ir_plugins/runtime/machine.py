@@ -11,6 +11,13 @@ from pathlib import Path
 
 import torch
 
+# the bytes that `cost` finds, by type of device, for reports
+MEANING = {
+    "cuda": "peak of torch's allocator in the forward pass, weights and input included",
+    "cpu": "growth of the process's resident memory to its peak in the forward pass, weights and input not "
+    "included",
+}
+
 
 def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done all its work."""
@@ -22,11 +29,11 @@ def cost(work: Callable[[], object], device: torch.device) -> tuple[float, int |
     """The time and memory that a call takes.
 
     Args:
-        work: called once, without arguments.
-        device: where it works.
+        work: Called once, without arguments.
+        device: Where it works.
 
     Returns:
-        Seconds, and peak bytes, which `MEANING` explains; None for the bytes where the system does not report
+        Seconds, and peak bytes, which `MEANING` explains; None for the bytes if the system does not report
         them: GPUs and Linux do.
     """
     known = _reset_peak(device)
@@ -39,19 +46,12 @@ def cost(work: Callable[[], object], device: torch.device) -> tuple[float, int |
     return seconds, max(0, peak_memory(device) - before) if known else None
 
 
-MEANING = {
-    "cuda": "peak of torch's allocator in the forward pass, weights and input included",
-    "cpu": "growth of the process's resident memory to its peak in the forward pass, weights and input not "
-    "included",
-}
-
-
 def peak_memory(device: torch.device, reset: bool = False) -> int:
     """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU.
 
     Args:
-        device: whose memory is meant.
-        reset: forget the peak so far first.
+        device: Whose memory is meant.
+        reset: Forget the peak so far first.
     """
     if reset:
         _reset_peak(device)

@@ -1,4 +1,4 @@
-"""Designs from outside: modules and files that are imported before option files are read, and then register.
+"""Plugins: modules and files from outside, imported before option files are read; they register classes.
 
 A plugin is named on the command line (`--plugin`), in the environment variable BASICSR_PLUGINS, or by the
 entry points of an installed package; never in an option file, which runs no code.  A file or a folder becomes
@@ -56,7 +56,11 @@ def load_plugins(names: Iterable[str] = ()) -> None:
 
 
 def in_play(names: Sequence[str] = ()) -> bool:
-    """Whether `load_plugins` would import anything."""
+    """Whether `load_plugins` would import anything.
+
+    Args:
+        names: As `load_plugins`.
+    """
     return bool(names or _in_environment() or _entry_points())
 
 
@@ -68,7 +72,7 @@ def origin(item: Any) -> str:
 
 
 def make_files_importable() -> None:
-    """Let any process that imports ir_plugins import the files that BASICSR_PLUGINS names: workers do."""
+    """Let every process that imports ir_plugins, data workers too, import the files of BASICSR_PLUGINS."""
     if not any(isinstance(finder, _PluginFiles) for finder in sys.meta_path):
         sys.meta_path.append(_PluginFiles())
 
@@ -120,7 +124,7 @@ def _is_package(file: Path) -> bool:
 
 
 def _module_name(shown_as: str, name: str) -> str:
-    """The name under which to import a plugin.  Raises UserError where there is none."""
+    """The name under which to import a plugin.  Raises UserError if there is no such plugin."""
     if not _is_path(name):
         if importlib.util.find_spec(name.partition(".")[0]) is None:
             here = next((f"./{p}" for p in (f"{name}.py", name) if Path(p).exists()), None)
@@ -142,7 +146,7 @@ def _module_name(shown_as: str, name: str) -> str:
 
 
 class _Blaming:
-    """Turns whatever a plugin raises while it is imported into one line that names the plugin.
+    """Turns any error of a plugin's import into one line that names the plugin.
 
     Args:
         shown_as: How the plugin was named.
@@ -168,7 +172,7 @@ class _Blaming:
         raise UserError(f"{self.shown_as}: {f'{place}: ' if place else ''}{text}") from error
 
     def _forget(self) -> None:
-        """Drop what the plugin has left behind, so that it can be mended and tried again."""
+        """Drop the plugin's modules and registrations, so that a mended one can be imported again."""
         package = self.module.partition(".")[0]
         for name in set(sys.modules) - self.modules:
             if name.partition(".")[0] == package:
@@ -178,7 +182,7 @@ class _Blaming:
                 del table[name]
 
     def _folder(self) -> str:
-        """The plugin's file, or its folder where it is a package."""
+        """The plugin's file, or its folder if it is a package."""
         try:
             spec = importlib.util.find_spec(self.module.partition(".")[0])
         except (ImportError, ValueError):
@@ -226,7 +230,7 @@ def _tables() -> list[dict[str, Any]]:
 
 
 def _shown(path: Path) -> str:
-    """A path relative to the current directory, where it lies below it."""
+    """A path relative to the current directory, if it lies below it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Random numbers that a run can go back to: seeded by name, kept, and put back."""
+"""Random numbers: seed them, save their state and restore it."""
 
 import random
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
     """Continue every sequence of random numbers where `random_state` left it.
 
     Args:
-        state: of `random_state`; without a GPU's state, the GPU's generator stays as it is.
+        state: As `random_state` returns it; without a GPU's state, the GPU's generator stays as it is.
     """
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
@@ -39,7 +39,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Afterwards, random numbers continue as if nothing had been drawn inside."""
+    """Restore the state of all random numbers afterwards."""
     state = random_state()
     try:
         yield
@@ -49,10 +49,10 @@ def kept_random_state() -> Iterator[None]:
 
 @contextmanager
 def seeded(*numbers: int) -> Iterator[None]:
-    """Inside, random numbers on the CPU depend on nothing but these.
+    """Seed the random numbers on the CPU inside, and restore their state afterwards.
 
     Args:
-        numbers: whole, at least 0.
+        numbers: The seed: whole numbers of at least 0.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and whether one still is what was written."""
+"""Write files whole or not at all, and check that a file is intact."""
 
 import hashlib
 import os
@@ -15,11 +15,11 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
     """A file to write to, which becomes `path` when the block ends; an error leaves what was there before.
 
     Args:
-        path: missing folders are made.
-        durable: the file also survives a power cut.
+        path: Missing folders are made.
+        durable: The file also survives a power cut.
 
     Raises:
-        OSError: the disk is full, or a folder cannot be made.
+        OSError: The disk is full, or a folder cannot be made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,19 +39,19 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
 
 
 def save_whole(content: Any, path: str | Path) -> str:
-    """torch.save, whole and durable.
+    """Write a file with torch.save, whole and durable.
 
     Args:
-        content: what to save.
-        path: the file.
+        content: What to save.
+        path: The file.
 
     Returns:
         The SHA-256 of the file.
 
     Raises:
-        OSError: the disk is full, or a folder cannot be made.
+        OSError: The disk is full, or a folder cannot be made.
     """
-    import torch  # here: who only writes other files need not wait for it
+    import torch  # here, because it is slow and writers of other files do not need it
 
     with written_whole(path) as file:
         hashing = _Hashing(file)
@@ -65,11 +65,11 @@ def save_whole(content: Any, path: str | Path) -> str:
 def is_intact(path: str | Path, digest: str | None = None) -> bool:
     """Whether a file of torch.save is complete.
 
-    torch writes a checksum of every record, but does not look at it when it reads.
+    torch writes a checksum of every record, but does not compare it when it reads.
 
     Args:
-        path: the file.
-        digest: a SHA-256 that the file must have; default: any.
+        path: The file.
+        digest: A SHA-256 that the file must have; default: any.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -86,7 +86,7 @@ def numbered_states(folder: str | Path) -> list[Path]:
 
 
 class _Hashing:
-    """A binary file that hashes what goes through it, and remembers why a write failed."""
+    """A binary file that hashes what is written, and keeps the error of a failed write."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.digest = file, hashlib.sha256()

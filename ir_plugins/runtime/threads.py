@@ -1,4 +1,4 @@
-"""Work shared between threads."""
+"""Share work between threads."""
 
 import os
 from collections import deque
@@ -26,10 +26,10 @@ def in_threads(
     results per worker wait to be taken, so memory stays bounded.
 
     Args:
-        function: called with each item, in a thread.
-        items: what to work on.
-        desc: what the bar is called.
-        workers: threads; default: one per usable core.
+        function: Called with each item, in a thread.
+        items: What to work on.
+        desc: Name of the progress bar.
+        workers: Threads; default: one per usable core.
     """
     workers = workers or usable_cores()
     total = len(items) if isinstance(items, Sized) else None

@@ -23,7 +23,7 @@ def train_loader(opt: Options, state: dict[str, Any] | None) -> tuple[Any, Train
     Args:
         opt: Options of the run.
         state: The training state that the run continues from; None for a new run.  BasicSR's own state does
-            not say how far its epoch had come, so the epoch begins anew.
+            not hold the place in its epoch, so the epoch begins again.
 
     Raises:
         UserError: An epoch is too short for a batch.
@@ -58,7 +58,7 @@ def train_loader(opt: Options, state: dict[str, Any] | None) -> tuple[Any, Train
         num_workers=workers,
         worker_init_fn=ignore_signals,
         pin_memory=data.get("pin_memory", False),
-        generator=torch.Generator(),  # else starting the workers draws from the network's random numbers
+        generator=torch.Generator(),  # else the start of workers draws from the network's random numbers
     )
     return loader, order
 
@@ -85,7 +85,7 @@ def sorted_dataset(data: Options) -> Any:
     if hasattr(dataset, "groups"):  # one of ours, which sorts pictures and groups together
         return dataset
     if isinstance(paths := getattr(dataset, "paths", None), list) and paths and isinstance(paths[0], dict):
-        paths.sort(key=itemgetter("gt_path"))  # BasicSR takes them as the file system gives them
+        paths.sort(key=itemgetter("gt_path"))  # BasicSR leaves them in the file system's order
     return dataset
 
 
@@ -107,7 +107,7 @@ def _plan(opt: Options, processes: int) -> PatchPlan:
 
 
 def _log_statistics(opt: Options, order: TrainOrder) -> None:
-    """Log BasicSR's lines about what is ahead, which people's scripts read."""
+    """Log BasicSR's lines about the length of the training, which people's scripts read."""
     data, epoch = opt["datasets"]["train"], len(order.shuffle)
     per_epoch = epoch // (order.plan.stages[0].batch_size * order.world_size)
     get_root_logger().info(

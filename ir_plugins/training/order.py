@@ -1,8 +1,8 @@
-"""Which pictures each iteration trains on, and which random numbers crop and flip them.
+"""The pictures of each iteration, and the random numbers that crop and flip them.
 
-All of it follows from the seed, the epoch and the options; the workers, their speed and the number of
-processes change nothing.  So a run that begins in the middle of an epoch meets what it would have met, and
-two processes together meet what one would meet with a batch twice as large.
+Both follow from the seed, the epoch and the options; the workers, their speed and the number of processes
+change nothing.  So a run that resumes in the middle of an epoch gets the same pictures as one that never
+stopped, and two processes together get the pictures of one process with a batch twice as large.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from ..runtime.randomness import seeded
 
 
 class Place(NamedTuple):
-    """Where a run stands in its data.
+    """The place of a run in its data.
 
     Args:
         epoch: From 0.
@@ -29,10 +29,10 @@ class Place(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What a worker needs to make one item.
+    """One item that a worker has to make.
 
     Args:
-        index: Of the picture in the dataset.
+        index: Index of the picture in the dataset.
         patch_size: Side of the GT patch, pixels; None: as the dataset's own options say.
         seed: Seeds the random numbers of this item.
     """
@@ -70,8 +70,8 @@ class TrainOrder(Sampler[list[Draw]]):
         first: The first iteration, from 1.
         place: Where the first iteration's pictures begin.
         ratio: How often an epoch goes through the dataset.
-        seed: Of the run.
-        rank: Of this process.
+        seed: Seed of the run.
+        rank: Rank of this process.
         world_size: How many processes there are.
 
     Raises:

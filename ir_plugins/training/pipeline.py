@@ -1,7 +1,7 @@
-"""`basicsr train`: the pipeline.
+"""The pipeline of `basicsr train`.
 
 BasicSR's own `train_pipeline` cannot resume without a GPU or in the middle of an epoch, makes folders before
-it looks at the data, and counts past the last iteration.  Its parts are used as they are.
+it checks the data, and counts past the last iteration.  This one uses its parts.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ from .states import find_state
 
 
 def train(arguments: Namespace) -> None:
-    """Train as the option file says.
+    """Run a training.
 
     Args:
         arguments: See `preflight.prepare`.
@@ -86,7 +86,7 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
 
 def _prepare_folders(opt: Options, state: dict[str, Any] | None, option_file: str) -> None:
     """Make, archive and clear the run's folders, on rank 0 while the others wait."""
-    launches = [name for name in gathered(launch()) if name]  # all have looked for states by then
+    launches = [name for name in gathered(launch()) if name]  # waits until all ranks have looked for states
     if opt["rank"] == 0:
         # an earlier start without a checkpoint left nothing to archive
         has_states = any(Path(opt["path"]["training_states"]).glob("*.state"))
@@ -104,7 +104,7 @@ def _launches(opt: Options) -> Path:
 
 
 def _was_restarted(opt: Options) -> bool:
-    """Whether the torchrun above this process began the run, which then continues without --auto_resume."""
+    """Whether the torchrun of this process has started the run before; it then resumes by itself."""
     file = _launches(opt)
     return on_any_rank(file.is_file() and launch() in file.read_text().splitlines())
 
@@ -121,7 +121,7 @@ def _agreed_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 class _TensorBoard:
-    """A SummaryWriter that gives up if its disk is full, so that the run continues; the log says so once."""
+    """A SummaryWriter that stops if its disk is full, while the run continues; the log says so once."""
 
     def __init__(self, writer: Any):
         self.writer = writer
@@ -151,7 +151,7 @@ def _resume(model: TrainableModel, state: dict[str, Any], path: str) -> None:
 
 
 def _clear(opt: Options, state: dict[str, Any] | None) -> None:
-    """Remove half-written files of a killed process; put aside the states that the run goes back from."""
+    """Remove half-written files of a killed process; rename states that are later than the resumed one."""
     folders = [Path(opt["path"][key]) for key in ("experiments_root", "models", "training_states")]
     for part in [*(file for folder in folders for file in folder.glob(".*.part"))]:
         part.unlink(missing_ok=True)
@@ -159,7 +159,7 @@ def _clear(opt: Options, state: dict[str, Any] | None) -> None:
         return
     for ahead in numbered_states(opt["path"]["training_states"]):
         if int(ahead.stem) > state["iter"]:
-            # else --auto_resume would continue the run that this one has left
+            # else --auto_resume would later continue from them
             ahead.replace(ahead.with_name(f"{ahead.name}.old"))
 
 
@@ -174,7 +174,10 @@ def _locked(opt: Options) -> contextlib.AbstractContextManager:
 
 
 def _be_deterministic(wanted: bool) -> None:
-    """On a GPU each process looks for the fastest way anew, and some ways add up in any order."""
+    """Let torch choose deterministic algorithms, or the fastest ones.
+
+    On a GPU the fastest ones are chosen by time in each process, and some add numbers in any order.
+    """
     torch.backends.cudnn.benchmark = not wanted
     torch.use_deterministic_algorithms(wanted)
     if wanted:
@@ -182,13 +185,13 @@ def _be_deterministic(wanted: bool) -> None:
 
 
 def _refuse_to_archive_weights(opt: Options) -> None:
-    """A new run archives an older one of its name, which must not hold the weights that it begins with."""
+    """Raise UserError if a new run would archive the folder that holds its own initial weights."""
     root = Path(opt["path"]["experiments_root"])
     for key, value in opt["path"].items():
         if key.startswith("pretrain_network") and value and root.resolve() in Path(value).resolve().parents:
             raise UserError(
                 f"path:{key}: {value} lies in {root}, which a new run named {opt['name']} archives; "
-                "choose another name, or --auto_resume to go on with that run"
+                "choose another name, or --auto_resume to continue that run"
             )
 
 
@@ -201,5 +204,5 @@ def _make_folders(opt: Options, option_file: str, *, resuming: bool) -> None:
     for folder in ("experiments_root", "models", "training_states", "visualization"):
         # a run that resumes under another name has none yet
         Path(opt["path"][folder]).mkdir(parents=True, exist_ok=True)
-    if Path(option_file).resolve().parent != root.resolve():  # else it is the copy made last time
+    if Path(option_file).resolve().parent != root.resolve():  # else it is the copy of an earlier run
         copy_opt_file(option_file, str(root))

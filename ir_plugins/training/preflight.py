@@ -1,4 +1,4 @@
-"""Find everything that can be known to fail, before a folder is made or renamed."""
+"""Find everything that is bound to fail, before a folder is made or renamed."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -28,8 +28,8 @@ MOST_PICTURES_PER_EPOCH = 10**8  # their order is drawn in memory
 def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     """Read and check the options, start the ranks, set the seeds.
 
-    The checks go from what costs nothing to what takes time: the option file against the code, the device and
-    the weights, every picture of the datasets.
+    Quick checks come first: the option file against the code, the device and the weights, every picture of
+    the datasets.
 
     Args:
         arguments: opt, force_yml, plugin, launcher, auto_resume and debug, as `basicsr train` and
@@ -54,7 +54,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     options["rank"], options["world_size"] = get_dist_info()
     options["manual_seed"] = from_first_rank(options["manual_seed"])  # each rank may have drawn its own
     counts: dict[str, int | None] = {}
-    if is_first_here():  # once per machine: it looks at every picture, and two would download to one file
+    if is_first_here():  # once per machine: it reads every picture, and two ranks would download to one file
         for phase, data in options["datasets"].items():
             try:
                 counts[phase] = check_dataset(f"datasets:{phase}", data)
@@ -71,7 +71,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
 
 
 def _checked_options(arguments: Namespace, *, is_train: bool) -> Options:
-    """Options that fit the code, complete, in the pipeline's words."""
+    """The options, checked, completed and with the pipeline's keys."""
     source = arguments.opt, arguments.force_yml
     options = read_options(*source)
     option_file.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
@@ -132,7 +132,7 @@ def _device_problems(options: Options, launcher: str) -> Iterator[Problem]:
 
 
 def _loss_problems(train: Options) -> Iterator[Problem]:
-    """Build the losses that download weights, else a run could fail after its folders are made."""
+    """Build the losses that download weights, since a run must not fail after its folders are made."""
     losses = entries(LOSS_REGISTRY)
     for key, block in train.items():
         kind = losses.get(str(block.get("type"))) if key.endswith("_opt") and block else None
@@ -148,7 +148,7 @@ def check_weights(options: Options, path: str) -> None:
 
     Args:
         options: The whole file's, complete.
-        path: What the message names: the training state that the weights belong to.
+        path: The training state that the weights belong to, for the message.
 
     Raises:
         UserError: Weights are missing, damaged or of another network.

@@ -1,4 +1,4 @@
-"""A training run: its iterations, and what is logged, saved and measured on the way."""
+"""A training run: its iterations, and the logs, checkpoints and validations in between."""
 
 import contextlib
 import datetime
@@ -27,15 +27,15 @@ from .order import Place, PlannedStep, TrainOrder
 
 
 class Run:
-    """What `basicsr train` does once everything is built.
+    """The loop of `basicsr train`.
 
     Args:
         opt: Options of the run.
-        model: What is trained.
+        model: The model.
         val_loaders: A loader of each validation set.
         tb_logger: A SummaryWriter; None: no TensorBoard.
         state: The training state that `model` continues from; None for a new run.
-        interruption: Knows whether a signal has come.
+        interruption: It notes signals.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Run:
         self.logger = get_root_logger()
 
     def train(self, loader: Iterable[dict[str, Any]], order: TrainOrder) -> None:
-        """Do every iteration that is left, and what comes at the end of a training.
+        """Do every iteration that is left, then save and validate the final weights.
 
         Args:
             loader: Gives a batch for each step of `order`.
@@ -88,9 +88,8 @@ class Run:
     def _train(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:
         start_time = time.time()
         if self.iteration >= self.total_iter:
-            self.logger.info(
-                f"Already at iteration {self.iteration} of {self.total_iter}; raise train:total_iter to go on"
-            )
+            place = f"Already at iteration {self.iteration} of {self.total_iter}"
+            self.logger.info(f"{place}; raise train:total_iter to continue")
         if "random" in self.state:
             # only now: starting the workers draws numbers too
             self._restore_random_states(self.state["random"])
@@ -193,7 +192,7 @@ class Run:
                     self.history["metrics"].append(entry | found.means)
             self._report()
         except Stopped:
-            # as if it had not begun: a resumed run begins it anew
+            # drop it: a resumed run validates again
             entries = self.history["metrics"]
             self.history["metrics"] = [entry for entry in entries if entry["iter"] < self.iteration]
             self.stop()
@@ -203,9 +202,9 @@ class Run:
         if self.saved != self.iteration:
             self.save()
         if self.saved != self.iteration:
-            text = "and could not save; --auto_resume goes on from the checkpoint before"
+            text = "and could not save; --auto_resume continues from the checkpoint before"
         else:
-            text = "and saved; --auto_resume goes on from there"
+            text = "and saved; --auto_resume continues from there"
         number = max(gathered(self.interruption.received or 0))
         message = f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
         self._report()
@@ -228,7 +227,7 @@ class Run:
         return step.stage
 
     def _batches(self, workers: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The batches, through BasicSR's CUDAPrefetcher where the options ask for it."""
+        """The batches, through BasicSR's CUDAPrefetcher if the options ask for it."""
         # not BasicSR's CPUPrefetcher, which starts the workers twice
         if self.opt["datasets"]["train"].get("prefetch_mode") != "cuda":
             return workers
@@ -238,7 +237,7 @@ class Run:
         if len(states) != self.opt["world_size"]:
             self.logger.warning(
                 f"The training state is of {len(states)} processes, this run has {self.opt['world_size']}: "
-                "it goes on, but not to the same bits"
+                "it continues, but not with the same bits"
             )
         if self.opt["rank"] < len(states):
             restore_random_state(states[self.opt["rank"]])

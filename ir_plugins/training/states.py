@@ -1,4 +1,4 @@
-"""Which training state a run continues from."""
+"""Find the training state from which a run continues."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +20,10 @@ def find_state(opt: Options) -> tuple[dict[str, Any] | None, list[str]]:
     With `auto_resume` it is the newest state that is intact and has its weights, else `path:resume_state`.
 
     Args:
-        opt: Options of the run; they then name the state and its weights.
+        opt: Options of the run; its `path` then names the state and its weights.
 
     Returns:
-        The state, None for a new run, and what is wrong with newer ones.
+        The state, None for a new run, and the faults of newer states.
 
     Raises:
         UserError: There are states, but none can be used.

@@ -1,4 +1,4 @@
-"""Weight files: how they are read, written, recognised and turned into networks.
+"""Weight files: read them, write them, recognise their network and build it.
 
 May import runtime.
 """

@@ -1,4 +1,4 @@
-"""Weight files: what is in them, how they are written, and whether they fit a network."""
+"""Read and write weight files, and check whether weights fit a network."""
 
 import json
 import pickletools
@@ -18,7 +18,7 @@ from ..runtime.storage import save_whole, written_whole
 from .recognition import architecture, recognise
 
 USUAL_KEYS = ("params", "params_ema", "state_dict")  # of weights in published files
-NETWORK = "network"  # the key of what builds the network, beside the weights
+NETWORK = "network"  # the key beside the weights that holds how to build the network
 
 
 class Checkpoint(NamedTuple):
@@ -42,30 +42,33 @@ def read_weights(path: str | Path, param_key: str | None = "params_ema") -> dict
 
     Args:
         path: A file of torch.save or safetensors.
-        param_key: The weights of several in a file, chosen as BasicSR chooses: this key, else "params"; then
-            as others publish theirs, "params_ema", "state_dict" or no key at all.  A .safetensors file has
-            no keys to choose from.
+        param_key: Which weights to read if a file holds several: this key, else "params", as BasicSR does;
+            then "params_ema", "state_dict" or no key, as others publish theirs.  A .safetensors file holds
+            one state dict.
 
     Raises:
-        UserError: Naming the file, where it cannot be read or holds no weights.
+        UserError: The file cannot be read or holds no weights.
     """
     return read_checkpoint(path, param_key).weights
 
 
 def read_network(path: str | Path) -> dict[str, Any] | None:
-    """What a file says about its network, None where it says nothing.
+    """How to build the network of a weight file; None if the file does not say.
+
+    Args:
+        path: A file of torch.save or safetensors.
 
     Returns:
         {"network_g": {type, arguments...}, "scale": int, "value_range": [0.0, 1.0]}.
 
     Raises:
-        UserError: Naming the file, where it cannot be read.
+        UserError: The file cannot be read.
     """
     return _network_in(_read(path)[1])
 
 
 def read_checkpoint(path: str | Path, param_key: str | None = "params_ema") -> Checkpoint:
-    """`read_weights` and `read_network` at once, and the key that was chosen."""
+    """`read_weights` and `read_network` in one, and the chosen key; arguments and errors are theirs."""
     content, network = _read(path)
     known = content if isinstance(content, Mapping) else {}
     keys = (param_key, *USUAL_KEYS)
@@ -93,10 +96,10 @@ def save_weights(
         path: Ends in .pth or .safetensors.
         weights: A state dict.
         param_key: Where the weights stand in a .pth.
-        network: What builds their network, as `read_network` returns it; None: the file does not say.
+        network: How to build their network, as `read_network` returns it; None: leave that out.
 
     Raises:
-        UserError: Naming the file, where its ending is another or it cannot be written.
+        UserError: The file has another ending, or cannot be written.
     """
     path = Path(path)
     if path.suffix not in (".pth", ".safetensors"):
@@ -142,7 +145,7 @@ def check_fits(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) 
 
 
 def _advice(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> str:
-    """What to build instead of `net`, as far as the file or its weights say."""
+    """The network to build instead of `net`, as far as the file or its weights show it."""
     with suppress(UserError):
         if (saved := read_network(path)) is not None:
             block = ", ".join(f"{key}: {value}" for key, value in saved["network_g"].items())
@@ -160,13 +163,13 @@ def _advice(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> 
 
 
 def _network_in(stored: Any) -> dict[str, Any] | None:
-    """What a file says under "network", where it has the form that this package writes."""
+    """How to build a network, if `stored` has the form that this package writes; else None."""
     block = stored.get("network_g") if isinstance(stored, Mapping) else None
     return dict(stored) if isinstance(block, Mapping) and isinstance(block.get("type"), str) else None
 
 
 def _read(path: str | Path) -> tuple[Any, Any]:
-    """What a file of torch.save or safetensors holds, and what it says about the network."""
+    """The content of a file of torch.save or safetensors, and what stands there under NETWORK."""
     try:
         with open(path, "rb") as file:
             empty = not file.read(1)
@@ -178,7 +181,7 @@ def _read(path: str | Path) -> tuple[Any, Any]:
         if Path(path).suffix == ".safetensors":
             with safetensors.safe_open(path, "pt") as file:
                 stored = (file.metadata() or {}).get(NETWORK, "null")
-            with suppress(ValueError):  # another program's word for something else
+            with suppress(ValueError):  # another program uses the key for something else
                 stored = json.loads(stored)
             return safetensors.torch.load_file(path), stored
         with warnings.catch_warnings():
@@ -196,7 +199,7 @@ def _read(path: str | Path) -> tuple[Any, Any]:
 
 
 def _code(path: str | Path, message: str) -> str | None:
-    """What torch refused to run according to its `message`; None where something else is wrong."""
+    """The code that torch refused to run, by its `message`; None if something else is wrong."""
     if found := re.search(r"GLOBAL ([A-Za-z_][\w.]*)|(TorchScript)", message):
         return found[1] or found[2]
     if "Unsupported operand" in message:

@@ -1,4 +1,4 @@
-"""Weight files back to networks."""
+"""Build the network of a weight file."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,15 +18,15 @@ LARGEST = 10_000_000  # argument that a file may ask for: a list of so many bloc
 
 
 def load_network(path: str | Path, network_g: Mapping[str, Any] | None = None) -> nn.Module:
-    """The network that the weights in a file are of, holding them, in eval mode.
+    """Build the network of a weight file, with these weights, in eval mode.
 
     Args:
         path: A .pth or .safetensors file.
-        network_g: The option file's block.  Not needed where the file names its network, as files saved in
+        network_g: The option file's block.  Not needed if the file names its network, as files saved in
             training do, nor for published weights of Restormer and AST.
 
     Raises:
-        UserError: Naming the file, where it cannot be read, recognised, or does not fit.
+        UserError: The file cannot be read, its network is not recognised, or the weights do not fit.
     """
     # BasicSR is slow to import, and reading and writing files works without it
     from basicsr.utils.registry import ARCH_REGISTRY
@@ -38,11 +38,11 @@ def load_network(path: str | Path, network_g: Mapping[str, Any] | None = None) -
         arguments = dict(network_g)
         _check_numbers(arguments)
         kind = ARCH_REGISTRY.get(arguments.pop("type"))
-        # what a file asks for costs nothing before it is seen to hold it
+        # a file may ask for a network of any size: build it without memory, and compare, first
         with torch.device("meta"), _at_most(2 * len(weights) + SPARE):
             check_fits(path, weights, kind(**arguments))
         net = kind(**arguments)
-    except (KeyError, TypeError, ValueError) as error:  # so the registry and networks refuse what cannot work
+    except (KeyError, TypeError, ValueError) as error:  # raised by the registry and by networks
         text = str(error.args[0])
         raise UserError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
     net.load_state_dict(weights)
@@ -50,7 +50,7 @@ def load_network(path: str | Path, network_g: Mapping[str, Any] | None = None) -
 
 
 def _check_numbers(value: Any) -> None:
-    """Raise ValueError where a file asks for a network of any size."""
+    """Raise ValueError if an argument is too large for any network."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""Which network weights belong to, and its arguments, found in their names and shapes.
+"""Find the network of published weights, and its arguments, from the names and shapes of the weights.
 
-Files saved in training name their network themselves; this is for published ones.
+Files that this package saves in training name their network themselves.
 """
 
 import math
@@ -15,7 +15,7 @@ from ..runtime.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
 
-# names that together only the weights of one network have, whatever its attention and feed-forward
+# names that only the weights of one network have, with any attention and feed-forward
 MARKS = {
     "Restormer": {"patch_embed.proj.weight", "reduce_chan_level3.weight"},
     "AST": {"input_proj.proj.0.weight", "dowsample_0.conv.0.weight"},
@@ -25,15 +25,25 @@ MARKS = {
 
 
 def architecture(weights: Mapping[str, Tensor]) -> str | None:
-    """The name of the network that weights belong to, None if it is none of ours."""
+    """The name of the network that weights belong to; None if it is not one of ours.
+
+    Args:
+        weights: A state dict.
+    """
     return next((name for name, marks in MARKS.items() if marks <= weights.keys()), None)
 
 
 def recognise(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """The `network_g` block of published weights: {"type": "Restormer", "dim": 48, ...}.
 
-    It holds every argument that changes a shape, where attention and feed-forward are those of the paper;
-    the others keep their defaults.  Raises UserError.
+    It holds every argument that changes a shape; the others have their defaults.  Attention and feed-forward
+    must be the paper's.
+
+    Args:
+        weights: A state dict.
+
+    Raises:
+        UserError: The weights are not published ones of Restormer or AST.
     """
     name = architecture(weights)
     if name is None:
@@ -96,7 +106,7 @@ def _ast(shapes: Shapes) -> dict[str, Any]:
     dims = [embed_dim << level for level in (0, 1, 2, 3, 4, 4, 3, 2, 1)]
     if plain := [stage for stage in attending if f"{stage}.blocks.0.attn.w" not in shapes]:
         raise KeyError(f"{plain[0]}.blocks.0.attn.w")
-    # of (2 window - 1)² rows, one column per head
+    # (2 window - 1)² rows, one column per head
     tables = [shapes[f"{stage}.blocks.0.attn.relative_position_bias_table"] for stage in attending]
     windows = [(math.isqrt(table[0]) + 1) // 2 for table in tables]
     win_size = windows[-1]
@@ -129,7 +139,7 @@ def _count(shapes: Shapes, prefix: str) -> int:
 
 
 def _factor(dims: Sequence[int], hidden: Sequence[int], usual: float) -> float:
-    """The factor with int(dim * factor) = hidden everywhere: the usual one, else that of fewest decimals."""
+    """The factor with int(dim * factor) = hidden everywhere: the usual one, else one of few decimals."""
 
     def fits(factor: float) -> bool:
         return all(int(dim * factor) == size for dim, size in zip(dims, hidden, strict=True))

@@ -1,8 +1,11 @@
+import inspect
+
 import pytest
 import torch
 
 from ir_plugins.archs import SemanIR, SemanIRUNet
 from ir_plugins.blocks import key_semantic
+from ir_plugins.options.signatures import argument_texts
 
 SIZES = [(1, 1), (1, 9), (2, 3), (8, 8), (17, 23), (31, 5), (67, 129)]
 TINY = {"embed_dim": 6, "window_size": 5, "top_k": 7, "drop_path_rate": 0.0}
@@ -253,3 +256,15 @@ def test_a_live_top_k_is_checked_too():
 def test_the_unet_wants_seven_stages():
     with pytest.raises(ValueError, match="seven stages"):
         unet(depths=[1] * 6, num_heads=[1] * 6)
+
+
+@pytest.mark.parametrize("net", [SemanIR, SemanIRUNet])
+def test_an_unknown_argument_names_the_net(net):
+    with pytest.raises(TypeError, match=rf"^{net.__name__}\.__init__\(\) got an .* argument 'nothing'$"):
+        net(nothing=1)
+
+
+@pytest.mark.parametrize("net", [SemanIR, SemanIRUNet])
+def test_every_argument_has_a_text(net):
+    names = list(inspect.signature(net).parameters)
+    assert argument_texts(net, names).keys() == set(names)

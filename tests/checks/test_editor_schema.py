@@ -12,7 +12,7 @@ from broken_options import BEYOND_EDITORS, CHANGES, changed
 from tiny import tiny_options
 
 from ir_plugins.checks.editor_schema import editor_schema
-from ir_plugins.commands.list import KINDS
+from ir_plugins.commands.list import named
 from ir_plugins.options.problems import Key
 from ir_plugins.options.signatures import json_kind
 
@@ -95,12 +95,12 @@ def test_the_table_of_what_editors_cannot_see_is_kept_up():
     assert set(CHANGES) >= BEYOND_EDITORS
 
 
-def test_every_name_can_be_given_and_tells_its_arguments(validator):
+def test_every_name_can_be_given_and_shows_its_arguments(validator):
     kinds = {"archs": "network", "losses": "loss", "metrics": "metric", "datasets": "dataset"}
     kinds |= {"schedulers": "scheduler", "optimizers": "optimizer"}
     for kind, definition in kinds.items():
         offered = validator.schema["definitions"][definition]["properties"]["type"]["enum"]
-        ours = {name for name, item in KINDS[kind]().items() if item.__module__.startswith("ir_plugins.")}
+        ours = {name for name, item in named(kind).items() if item.__module__.startswith("ir_plugins.")}
         assert ours <= set(offered) and offered == sorted(offered)
     (net,) = (
         choice["then"]["properties"]

@@ -141,7 +141,7 @@ def test_every_problem_has_a_line_in_the_order_of_the_file(capsys):
     assert first.startswith("--force_yml: val:val_freq") and second.startswith("--force_yml: num_gpu")
 
 
-def test_everything_missing_on_the_disk_is_told_at_once(capsys):
+def test_everything_missing_on_the_disk_is_reported_at_once(capsys):
     options = changed(tiny_options(), "datasets:train:dataroot_lq=data/a")
     options = changed(options, "datasets:train:dataroot_gt=data/b")
     options = changed(options, "datasets:val:dataroot_gt=data/c")

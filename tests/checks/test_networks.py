@@ -1,4 +1,4 @@
-"""Networks that do not fit the rest of the option file: told before a run, by declaration or by trial."""
+"""Networks that do not fit the option file are reported before a run, by declaration or by trial."""
 
 import re
 import time

@@ -30,7 +30,7 @@ SCALES = {3: 192, 4: 256}
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("kind", ["train", "test"])
 def test_other_scales_and_base_need_no_other_file(kind, scale):
-    """The overrides that the header tells, read from the header itself."""
+    """The overrides that the header names, read from the header itself."""
     path = next(path for path in OPTION_FILES if path.stem == f"{kind}_SemanIR_SR")
     header = [line.strip("# \n") for line in path.read_text().splitlines() if line.startswith("#")]
     words = " ".join(header)
@@ -147,7 +147,7 @@ def test_luma_networks_train_on_luma(workplace):
     assert problems(options) == []
 
 
-def test_all_problems_are_told_at_once(workplace):
+def test_all_problems_are_reported_at_once(workplace):
     options = changed("train", "ema_deca", value=1)
     options["network_g"]["top_k"] = 0
     options["logger"]["print_frq"] = 3

@@ -70,7 +70,7 @@ def listing_arguments(*plugins):
     return Namespace(kind="ffns", name=None, plugin=list(plugins))
 
 
-def test_a_name_that_is_unknown_is_told_live(capsys):
+def test_a_name_that_is_unknown_is_reported_live(capsys):
     from ir_plugins.cli import main
 
     assert main(["list", "archs", "Nothing"]) == 2
@@ -84,3 +84,12 @@ def test_versions_are_of_what_would_be_imported(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "pytest")
     monkeypatch.syspath_prepend(tmp_path)
     assert listing._version("pytest") is None
+
+
+def test_an_argument_stands_there_once_with_its_whole_text_and_a_plain_kind():
+    lines = listing.describe("archs", "SemanIRUNet").splitlines()
+    at = lines.index("  depths: Sequence[int] = (4, 4, 6, 6, 6, 4, 4)")
+    assert lines[at + 1].strip() == "Layers of each of the seven stages."
+    assert "Args:" not in lines
+    described = listing.describe("archs", "AST")
+    assert "same weights,\n      different output." in described and "\n\nRaises:\n" in described

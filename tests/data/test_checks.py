@@ -192,7 +192,7 @@ def test_files_that_are_no_images(pair, tmp_path, side):
     refused(pair, f"dataroot_{side}", "1 of 7", "a.png (not an image)")
 
 
-def test_image_files_are_told_by_name(pair, tmp_path):
+def test_image_files_are_known_by_name(pair, tmp_path):
     (tmp_path / "gt" / "Thumbs.db").write_bytes(b"")
     (tmp_path / "gt" / ".a.png").write_bytes(b"")
     (tmp_path / "gt" / "sub").mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from ir_plugins.checks import option_file
-from ir_plugins.commands.list import KINDS
+from ir_plugins.commands.list import named
 from ir_plugins.data.preparation.presets import PRESETS
 from ir_plugins.options.reading import read_options
 
@@ -23,7 +23,7 @@ def test_the_example_of_a_mixture_is_valid(workplace):
     option_file.check(read_options("o.yml"), "o.yml", is_train=True)
 
 
-def test_every_dataset_and_every_preset_is_told():
-    ours = [name for name, kind in KINDS["datasets"]().items() if kind.__module__.startswith("ir_plugins.")]
+def test_every_dataset_and_every_preset_is_reported():
+    ours = [name for name, kind in named("datasets").items() if kind.__module__.startswith("ir_plugins.")]
     for name in (*(name for name in ours if not name.startswith("Dataset_")), *PRESETS):
         assert f"`{name}`" in TEXT or f"prepare_data.py {name} " in TEXT, name

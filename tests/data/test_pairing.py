@@ -1,4 +1,4 @@
-"""Which files and keys are told to belong together, and what is said about those that do not."""
+"""Which files and keys pair, and the messages about the others."""
 
 import os
 
@@ -217,7 +217,7 @@ def test_a_list_of_gt(listed, text):
     assert listed(text) == ["a", "b c", "s/ж"]
 
 
-def test_a_shape_is_told_from_a_name(listed):
+def test_a_shape_is_no_part_of_a_name(listed):
     assert listed("photo (1,2).png\na.png (1,2,3)") == ["a", "photo (1,2)"]
 
 

@@ -65,6 +65,6 @@ def test_autocast_blurs_in_float32():
         ({"reduction": "none"}, "reduction='none' is not one of mean, sum"),
     ],
 )
-def test_what_cannot_work_is_told(arguments, says):
+def test_what_cannot_work_is_reported(arguments, says):
     with pytest.raises(ValueError, match=says):
         EdgeLoss(**arguments)

@@ -31,6 +31,6 @@ def test_half_precision_is_transformed_in_float32(dtype):
         ({"reduction": "none"}, "reduction='none' is not one of mean, sum"),
     ],
 )
-def test_what_cannot_work_is_told(arguments, says):
+def test_what_cannot_work_is_reported(arguments, says):
     with pytest.raises(ValueError, match=says):
         FFTLoss(**arguments)

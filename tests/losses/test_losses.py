@@ -90,12 +90,12 @@ def test_memory_format_and_precision_change_nothing(loss):
 
 
 @pytest.mark.parametrize("other", [(2, 1, 21, 23), (1, 3, 21, 23), (2, 3, 21, 1)])
-def test_pictures_of_two_shapes_are_told(loss, other):
+def test_pictures_of_two_shapes_are_reported(loss, other):
     with pytest.raises(ValueError, match=r"pred \[2, 3, 21, 23\] and target \[.*\] must be of one shape"):
         loss(torch.rand(2, 3, 21, 23), torch.rand(other))
 
 
-def test_a_picture_without_a_batch_is_told(loss):
+def test_a_picture_without_a_batch_is_reported(loss):
     with pytest.raises(ValueError, match=r"must be of one shape \(B, C, H, W\)"):
         loss(torch.rand(3, 21, 23), torch.rand(3, 21, 23))
 

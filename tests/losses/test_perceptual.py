@@ -146,12 +146,12 @@ def test_features_of_autocast_are_compared_in_float32(file):
         ({"layer_weights": {"conv1_1": 1}, "criterion": "fro"}, "criterion='fro' is not one of l1, l2"),
     ],
 )
-def test_what_cannot_work_is_told(arguments, says):
+def test_what_cannot_work_is_reported(arguments, says):
     with pytest.raises(ValueError, match=says):
         VGGPerceptualLoss(**arguments)
 
 
-def test_pictures_that_cannot_work_are_told(file):
+def test_pictures_that_cannot_work_are_reported(file):
     loss = VGGPerceptualLoss({"conv3_1": 1.0}, weights=file)
     with pytest.raises(ValueError, match="VGG sees RGB, not 1 channels; take another loss"):
         loss(*torch.rand(2, 1, 1, 9, 9))
@@ -162,7 +162,7 @@ def test_pictures_that_cannot_work_are_told(file):
         loss(*torch.rand(2, 1, 3, 9, 3))
 
 
-def test_files_that_cannot_work_are_told(file, tmp_path):
+def test_files_that_cannot_work_are_reported(file, tmp_path):
     missing = tmp_path / "missing.pth"
     with pytest.raises(UserError, match=f"no such file: {missing}"):
         VGGPerceptualLoss({"conv1_1": 1.0}, weights=str(missing))
@@ -214,7 +214,7 @@ def test_what_is_not_in_the_cache_is_fetched_into_it(file, cache, monkeypatch):
 @pytest.mark.parametrize(
     "error", [URLError("no route\nto host"), RuntimeError("invalid hash value"), OSError()]
 )
-def test_what_cannot_be_fetched_is_told_in_one_line(cache, monkeypatch, error):
+def test_what_cannot_be_fetched_is_reported_in_one_line(cache, monkeypatch, error):
     def download(*args, **kwargs):
         raise error
 

@@ -84,7 +84,7 @@ def test_psnr_weighs_pixels(to_y, channels):
         (PSNRLoss, {"reduction": "max"}, "reduction='max' is not one of mean, sum"),
     ],
 )
-def test_what_cannot_work_is_told(kind, arguments, says):
+def test_what_cannot_work_is_reported(kind, arguments, says):
     with pytest.raises(ValueError, match=says):
         kind(**arguments)
 

@@ -97,7 +97,7 @@ def test_one_scale_is_ssim():
 @pytest.mark.parametrize(
     "loss, side", [(SSIMLoss(), 11), (MSSSIMLoss(weights=[0.5, 0.5]), 21), (MSSSIMLoss(), 161)]
 )
-def test_the_least_side_works_and_one_less_is_told(loss, side):
+def test_the_least_side_works_and_one_less_is_reported(loss, side):
     assert loss(*pictures(1, 1, side, side + 6)).isfinite()
     with pytest.raises(
         ValueError, match=f"a picture of {side + 6}x{side - 1} is too small, its least side is {side};"
@@ -111,7 +111,7 @@ def test_too_many_scales_tell_the_way_out():
 
 
 @pytest.mark.parametrize("weights", [[], [0.5, 0], [0.5, -0.5], [math.nan]])
-def test_weights_that_cannot_work_are_told(weights):
+def test_weights_that_cannot_work_are_reported(weights):
     with pytest.raises(ValueError, match=r"must be numbers above 0, one for each scale"):
         MSSSIMLoss(weights=weights)
 

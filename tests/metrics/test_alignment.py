@@ -136,7 +136,7 @@ def test_data_range_is_the_value_of_white(photograph):
     assert found == pytest.approx(psnr_aligned(result, photograph), abs=1e-3)
 
 
-def test_pictures_that_cannot_work_are_told(photograph):
+def test_pictures_that_cannot_work_are_reported(photograph):
     with pytest.raises(UserError, match="ssim_aligned: a picture of 10x23 is too small"):
         ssim_aligned(photograph[:10, :23], photograph[:10, :23])
     with pytest.raises(UserError, match="psnr_aligned: the result and GT are"):

@@ -120,7 +120,7 @@ def test_nets_are_built_once_in_silence_frozen_and_draw_no_numbers(packages, nam
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_missing_package_is_told(packages, name, monkeypatch):
+def test_a_missing_package_is_reported(packages, name, monkeypatch):
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     with pytest.raises(UserError) as told:
         METRICS[name](*pair(31, 37, 3))
@@ -131,7 +131,7 @@ def test_a_missing_package_is_told(packages, name, monkeypatch):
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("fault", [URLError("no route\nto host"), RuntimeError("invalid hash"), OSError()])
-def test_missing_weights_are_told_in_one_line(packages, name, fault):
+def test_missing_weights_are_reported_in_one_line(packages, name, fault):
     packages["fault"] = fault
     with pytest.raises(UserError) as told:
         METRICS[name](*pair(31, 37, 3))
@@ -141,7 +141,7 @@ def test_missing_weights_are_told_in_one_line(packages, name, fault):
     assert METRICS[name](*pair(31, 37, 3)) > 0  # once they are there
 
 
-def test_pictures_that_cannot_work_are_told(packages):
+def test_pictures_that_cannot_work_are_reported(packages):
     with pytest.raises(UserError, match="lpips: a picture of 30x37 is too small, its least side is 31"):
         lpips(*pair(30, 37, 3))
     with pytest.raises(UserError, match="dists: sees RGB or gray, not 4 channels"):

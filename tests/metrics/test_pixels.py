@@ -137,7 +137,7 @@ def test_tensors_in_any_order_of_memory():
         ({"round_luma": True}, "psnr: round_luma rounds luma; set channels: y or gray"),
     ],
 )
-def test_arguments_that_cannot_work_are_told(arguments, says):
+def test_arguments_that_cannot_work_are_reported(arguments, says):
     with pytest.raises(UserError) as told:
         psnr(*pair(12, 17, 3), **arguments)
     assert str(told.value).startswith(says) and "\n" not in str(told.value)
@@ -154,7 +154,7 @@ def test_arguments_that_cannot_work_are_told(arguments, says):
         (((0, 7), (0, 7)), "leaves nothing of 0x7 pixels"),
     ],
 )
-def test_pictures_that_cannot_work_are_told(shapes, says):
+def test_pictures_that_cannot_work_are_reported(shapes, says):
     with pytest.raises(UserError, match=says):
         psnr(*map(np.zeros, shapes), channels="y")
 

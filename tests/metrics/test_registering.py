@@ -80,7 +80,7 @@ def test_the_check_tries_what_an_option_file_asks_for(workplace, block, messages
         ({"type": "mae", "better": "less"}, "better: is 'less'; expected one of higher, lower"),
     ],
 )
-def test_the_check_tells_what_cannot_work(workplace, block, says):
+def test_the_check_shows_what_cannot_work(workplace, block, says):
     with pytest.raises(UserError) as told:
         check(block)
     assert says in str(told.value)

@@ -159,7 +159,7 @@ def test_the_luma_is_rounded_where_asked_for():
 
 
 @pytest.mark.parametrize("mode, least", [("per_channel", 11), ("skimage", 7)])
-def test_pictures_smaller_than_the_window_are_told(mode, least):
+def test_pictures_smaller_than_the_window_are_reported(mode, least):
     assert np.isfinite(ssim(*pair(least, least, 3), mode=mode))
     says = f"^ssim: a picture of {least - 1}x23 is too small, its least side is {least}; lower crop_border"
     with pytest.raises(UserError, match=says):
@@ -168,6 +168,6 @@ def test_pictures_smaller_than_the_window_are_told(mode, least):
         ssim(*pair(least + 1, least + 3, 3), mode=mode, crop_border=1)
 
 
-def test_a_mode_that_is_none_is_told():
+def test_a_mode_that_is_none_is_reported():
     with pytest.raises(UserError, match="ssim: mode='gaussian' is not one of per_channel, matlab3d, zero"):
         ssim(*pair(17, 19), mode="gaussian")

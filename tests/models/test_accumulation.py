@@ -73,7 +73,7 @@ def test_parts_make_the_step_of_the_whole(case, accumulate):
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_the_log_tells_the_loss_of_the_whole_batch(reduction):
+def test_the_log_shows_the_loss_of_the_whole_batch(reduction):
     options = {"pixel_opt": {"type": "L1Loss", "reduction": reduction}}
     whole, parts = small_model(**options), small_model(accumulate=3, **options)
     data = batches(1)

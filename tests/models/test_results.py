@@ -57,11 +57,11 @@ def test_what_is_not_finite_is_counted_and_the_first_is_named():
     ]
 
 
-def test_faults_are_told_in_one_line():
+def test_faults_are_reported_in_one_line():
     assert first_fault([row(), row("b")]) == ""
     assert first_fault([row(), row("b", "too small")]) == "set: picture b: too small"
-    assert first_fault([row("b", "x"), row("c", "y")]) == "set: picture b: x (1 more picture alike)"
-    assert first_fault([row("b", "x")] * 3).endswith("(2 more pictures alike)")
+    assert first_fault([row("b", "x"), row("c", "y")]) == "set: picture b: x (and 1 more picture)"
+    assert first_fault([row("b", "x")] * 3).endswith("(and 2 more pictures)")
 
 
 def test_metrics_are_taken_where_they_can_be(monkeypatch):
@@ -120,7 +120,7 @@ def test_a_picture_is_called_by_its_place_and_never_leads_out(data, opt, name):
     assert picture_name({key: [value] for key, value in data.items()}, opt) == name
 
 
-def test_whatever_a_metric_raises_is_told_of_its_picture():
+def test_whatever_a_metric_raises_is_reported_of_its_picture():
     small = np.zeros((24, 28, 3), np.uint8)
     values, fault = measure({"img": small}, {"m": {"type": "calculate_niqe", "crop_border": 0}})
     assert values == {}

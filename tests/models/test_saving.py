@@ -169,7 +169,7 @@ def test_other_files_are_let_be():
     assert names(MODELS) == ["net_g_2.pth", "net_g_mine.pth"]
 
 
-def test_an_older_checkpoint_that_cannot_be_removed_is_told_alone(monkeypatch, messages):
+def test_an_older_checkpoint_that_cannot_be_removed_is_reported_alone(monkeypatch, messages):
     model = small_model()
     model.opt["logger"]["keep_last"] = 1
     model.save(0, 1)
@@ -326,7 +326,7 @@ def test_a_full_disk_costs_one_line_and_one_checkpoint(share, disk, messages):
     )
     assert [text for text in messages if "checkpoint" in text] == [
         "ERROR The checkpoint of iteration 2 could not be saved: No space left on device; "
-        "earlier ones are intact, the run goes on"
+        "earlier ones are intact, the run continues"
     ]
     assert pairs() == [1] and model.last_saved == 1
     assert [(MODELS / "net_g_1.pth").read_bytes(), (STATES / "1.state").read_bytes()] == before

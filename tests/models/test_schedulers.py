@@ -99,6 +99,6 @@ def test_a_state_goes_on_where_it_was():
         (([3, 0],), r"periods=\[3, 0\] must be whole numbers of at least 1"),
     ],
 )
-def test_what_cannot_work_is_told(arguments, says):
+def test_what_cannot_work_is_reported(arguments, says):
     with pytest.raises(ValueError, match=says):
         rates(1, CosineAnnealingRestartCyclicLR, *arguments)

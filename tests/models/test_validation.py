@@ -10,7 +10,7 @@ import torch
 from small_model import NETWORK, batches, small_model, train_on
 from tiny import write_pairs
 
-from ir_plugins.models.samples import Sample, strip
+from ir_plugins.models.samples import strip
 from ir_plugins.pictures.lmdb import write_lmdb
 from ir_plugins.runtime.randomness import random_state
 from ir_plugins.training.loaders import validation_loaders
@@ -24,8 +24,14 @@ METRICS = {
     "ssim": {"type": "calculate_ssim", "crop_border": 0},
     "blind": {"type": "brightness", "better": "lower"},
 }
+
+
 BLIND = {"blind": METRICS["blind"]}
+
+
 FOLDER = Path("experiments/tiny/visualization")
+
+
 SIZES = [(9, 11), (13, 8), (8, 15), (11, 10), (8, 9)]
 
 
@@ -193,48 +199,6 @@ def test_a_smaller_set_has_fewer_samples(small):
         assert len(net.validation(loader, 1, None).samples) == 2
 
 
-def sample_of(lq, result, gt=None):
-    """The sample that a model keeps of one picture; tensors (1, C, H, W)."""
-    net = small_model()
-    data = {"lq": lq, "lq_path": ["some/where/name.ext.png"]} | ({} if gt is None else {"gt": gt})
-    net.opt["val"]["metrics"] = None
-    net.test = lambda: setattr(net, "output", result)
-
-    class One(torch.utils.data.Dataset):
-        def __init__(self):
-            self.opt = {"name": "set"}
-
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, index):
-            return {key: value[0] for key, value in data.items()}
-
-    return net.validation(torch.utils.data.DataLoader(One(), batch_size=1), 1, None).samples[0]
-
-
-@pytest.mark.parametrize("channels, shown", [(1, 1), (3, 3), (6, 3)])
-def test_samples_of_any_channels(small, channels, shown):
-    lq, out = torch.rand(1, channels, 5, 7), torch.rand(1, min(channels, 3), 10, 14)
-    found = sample_of(lq, out, out)
-    assert (found.dataset, found.name) == ("set", "name.ext")
-    expected = (lq[0, :shown].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    assert np.array_equal(found.lq, expected)  # of a pair the first view
-    assert found.result.shape == found.gt.shape == (10, 14, shown)
-    assert strip(found).shape == (10, 42, 3)
-
-
-def test_a_strip_lays_them_side_by_side():
-    lq = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    result, gt = np.full((4, 6, 1), 100, np.uint8), np.full((4, 6, 3), 200, np.uint8)
-    found = strip(Sample("set", "name", lq, result, gt))
-    assert found.shape == (4, 18, 3)
-    assert np.array_equal(found[:, :6], lq.repeat(2, 0).repeat(2, 1))
-    assert (found[:, 6:12] == 100).all() and (found[:, 12:] == 200).all()
-    assert np.array_equal(strip(Sample("set", "name", lq, result, None)), found[:, :12])
-    assert strip(Sample("set", "name", lq[..., :1], result, None)).shape == (4, 12, 3)
-
-
 def test_tensorboard_is_shown_numbers_and_pictures(data):
     net, loader = model(METRICS)
     board = Board()
@@ -275,7 +239,7 @@ def test_while_training_a_full_disk_costs_the_picture_alone(data, monkeypatch, m
     assert saved() == [f"{n}/{n}_7.png" for n in (0, 1, 3, 4)]
     warnings = [text for text in messages if text.startswith("WARNING")]
     assert len(warnings) == 1
-    assert warnings[0].endswith("2/2_7.png: not saved: No space left on device; training goes on")
+    assert warnings[0].endswith("2/2_7.png: not saved: No space left on device; training continues")
     assert len(found.samples) == 3 and net.metric_results["psnr"] > 0
 
 
@@ -339,7 +303,7 @@ def test_weights_that_fail_on_a_picture_are_not_the_best(data, messages, by):
     net.validation(loader, 1, None, save_img=True)
     assert all(np.isnan(value) for value in net.metric_results.values())
     assert [text for text in messages if text.startswith("WARNING")] == [
-        "WARNING val: picture 1: the network's output is not finite (1 more picture alike); training goes on"
+        "WARNING val: picture 1: the network's output is not finite (and 1 more picture); training continues"
     ]
     assert not Path("experiments/tiny/models/net_g_best.pth").exists() and len(saved()) == 5
     net, loader = model(METRICS)
@@ -347,7 +311,7 @@ def test_weights_that_fail_on_a_picture_are_not_the_best(data, messages, by):
     assert Path("experiments/tiny/models/net_g_best.pth").exists()
 
 
-def test_while_training_a_metric_that_refuses_a_picture_is_told_and_left_out(data, monkeypatch, messages):
+def test_while_training_a_metric_that_refuses_a_picture_is_reported_and_left_out(data, monkeypatch, messages):
     def refuses(img, img2):
         if img.shape[0] == 26:
             raise ValueError("too high")
@@ -359,7 +323,7 @@ def test_while_training_a_metric_that_refuses_a_picture_is_told_and_left_out(dat
     heights = [2 * h for h, _ in SIZES if h != 13]
     assert net.metric_results["height"] == sum(heights) / 4 and net.metric_results["psnr"] > 0
     assert [text for text in messages if text.startswith("WARNING")] == [
-        "WARNING val: picture 1: val:metrics:height: too high; training goes on"
+        "WARNING val: picture 1: val:metrics:height: too high; training continues"
     ]
     assert net.best_metric_results["val"]["height"]["iter"] == 1
 

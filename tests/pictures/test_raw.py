@@ -223,9 +223,9 @@ def test_basicsr_reads_raw_as_it_reads_png(folder):
 
 def test_one_flipped_bit_is_seen_where_all_of_a_picture_is_read(folder, pictures):
     value = bytearray(raw.encode(pictures["a"]))
-    assert raw.is_intact(value)
+    assert raw.has_valid_checksum(value)
     value[-1] ^= 1
-    assert not raw.is_intact(value)
+    assert not raw.has_valid_checksum(value)
     with lmdb.open(str(folder / "raw.lmdb"), map_size=1 << 26) as env, env.begin(write=True) as transaction:
         transaction.put(b"a", bytes(value))
     store = Store(str(folder / "raw.lmdb"), "lmdb", "color")
@@ -234,7 +234,7 @@ def test_one_flipped_bit_is_seen_where_all_of_a_picture_is_read(folder, pictures
         store.read("a", verified=True)
 
 
-def test_a_damaged_page_is_told(folder):
+def test_a_damaged_page_is_reported(folder):
     data = folder / "raw.lmdb/data.mdb"
     content = bytearray(data.read_bytes())
     options = {"type": "GaussianNoiseDataset", "dataroot_gt": str(folder / "raw.lmdb"), "sigma": 5}

@@ -63,7 +63,7 @@ def test_the_table_is_markdown_that_also_reads_in_a_terminal():
     assert re.fullmatch(r"\| -{3,} (\| -{2,}: )+\|", rows[1])
 
 
-def test_what_the_means_leave_out_is_told():
+def test_what_the_means_leave_out_is_reported():
     assert list(remarks(ROWS, METRICS)) == [
         "Set5: psnr is infinite on 1 of 2 pictures, the first of them bird, small; left out of the mean",
         "Set5: ssim is not a number on 1 of 1 pictures, the first of them bird, small",
@@ -72,7 +72,7 @@ def test_what_the_means_leave_out_is_told():
     assert list(remarks(ROWS[:3], METRICS)) == []
 
 
-def test_the_page_tells_how_it_was_measured():
+def test_the_page_shows_how_it_was_measured():
     text = as_markdown("My_Test", ROWS, METRICS, HOW)
     assert text.startswith("# My_Test\n\n| dataset")
     assert summary(ROWS, METRICS) in text

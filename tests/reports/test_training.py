@@ -188,7 +188,7 @@ def test_whatever_comes_from_outside_is_escaped():
     assert built.all("img")[0]["alt"] == f"LQ of {EVIL}"
 
 
-def test_all_options_are_told_as_yaml():
+def test_all_options_are_reported_as_yaml():
     opt = options()
     opt["train"]["optim_g"] |= {"betas": (0.9, 0.99), "foreach": None, "lr": math.nan}
     opt["again"] = opt["train"]["optim_g"]
@@ -199,7 +199,7 @@ def test_all_options_are_told_as_yaml():
     assert told["path"]["somewhere"] == "a/b" and told["again"]["betas"] == [0.9, 0.99]
 
 
-def test_versions_are_told():
+def test_versions_are_reported():
     assert Page(page(options(), EMPTY, [], {"torch": "2.13.0", "basicsr": "1.4.2"})).text("tr") == [
         "torch2.13.0",
         "basicsr1.4.2",
@@ -335,7 +335,7 @@ def warnings(fresh_logger, monkeypatch, caplog):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-def test_a_full_disk_is_told_and_ends_no_run(tmp_path, warnings):
+def test_a_full_disk_is_reported_and_ends_no_run(tmp_path, warnings):
     file = tmp_path / "report.html"
     file.write_text("older")
     (tmp_path / f".report.html.{os.getpid()}.part").symlink_to("/dev/full")
@@ -344,7 +344,7 @@ def test_a_full_disk_is_told_and_ends_no_run(tmp_path, warnings):
     assert file.read_text() == "older" and [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_folder_that_cannot_be_made_is_told_and_ends_no_run(tmp_path, warnings):
+def test_a_folder_that_cannot_be_made_is_reported_and_ends_no_run(tmp_path, warnings):
     (tmp_path / "gone").write_text("a file")
     write_report(tmp_path / "gone/report.html", options(), EMPTY, [], {})
     expected = f"{tmp_path}/gone/report.html: the report cannot be written: File exists"

@@ -48,7 +48,7 @@ def test_where_the_system_does_not_tell_nothing_is_claimed(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_the_peak_of_the_allocator_is_told():
+def test_on_a_gpu_the_peak_of_the_allocator_is_reported():
     device = torch.device("cuda")
     kept = torch.ones(5_000_000, device=device)  # 20 MB
     for megabytes in (40, 8):

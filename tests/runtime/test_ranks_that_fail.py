@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("fresh_logger")
         ("datasets:train:batch_size_per_gpu=3", "5 images are fewer than one step's 6"),  # by each
     ],
 )
-def test_a_mistake_is_told_once_and_nothing_is_written(tiny, override, message):
+def test_a_mistake_is_reported_once_and_nothing_is_written(tiny, override, message):
     before = tree()
     assert ranks.run(2, ranks.task(override)) in ([2, 2], [2, 1])
     assert message in told()[0] and len(told()) == 1

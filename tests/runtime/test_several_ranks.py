@@ -129,7 +129,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(tiny, monkeypat
 
 
 def interrupted_at(iteration, rank=1):
-    """A run whose rank is told to end in the middle of an iteration."""
+    """A run with a rank that gets a signal in the middle of an iteration."""
     step = RestorationModel.optimize_parameters
 
     def told_to_end(self, current_iter):
@@ -151,7 +151,7 @@ def test_a_signal_to_one_rank_ends_all_at_one_iteration(tiny, monkeypatch):
 
     assert ranks.run(2, task) == [143, 143]
     assert told() == [
-        "basicsr train: stopped at iteration 3 by SIGTERM, and saved; --auto_resume goes on from there"
+        "basicsr train: stopped at iteration 3 by SIGTERM, and saved; --auto_resume continues from there"
     ]
     assert state(3)["iter"] == 3
     assert ranks.run(2, ranks.task(*more, auto_resume=True)) == [0, 0]

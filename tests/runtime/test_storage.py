@@ -173,7 +173,7 @@ def test_a_flipped_bit_anywhere_is_found_out_with_one(saved):
 
 
 def test_no_damage_raises(saved):
-    """The directory at the end tells how each record is to be read: that is where a flip does odd things."""
+    """The directory at the end says how to read each record, so a flipped bit there has odd effects."""
     path, _ = saved
     whole = path.read_bytes()
     directory = zipfile.ZipFile(path).start_dir

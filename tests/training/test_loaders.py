@@ -134,7 +134,7 @@ def test_an_enlarged_epoch_may_fill_it():
     assert sizes(train_loader(opt, None)[0]) == [(6, 14, 14)] * 4
 
 
-def test_what_is_ahead_is_told(messages):
+def test_what_is_ahead_is_reported(messages):
     train_loader(options(data={"dataset_enlarge_ratio": 1.5}, train={"total_iter": 11}), None)
     for line in (
         "Number of train images: 5",

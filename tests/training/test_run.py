@@ -78,4 +78,4 @@ def test_a_run_that_is_over_says_so(tiny):
     assert train() == 0
     assert "Already at iteration" not in log()
     assert train(resume=True) == 0
-    assert "Already at iteration 4 of 4; raise train:total_iter to go on" in log()
+    assert "Already at iteration 4 of 4; raise train:total_iter to continue" in log()

@@ -1,1 +1,1 @@
-"""The datasets, one kind a file; what they share is in base.py and degraded.py."""
+"""The datasets, one kind in each file; base.py and degraded.py hold what they share."""

@@ -1,4 +1,4 @@
-"""What all datasets here share: pair pictures, read them, cut a training patch, turn it.
+"""The base of all datasets here: pair pictures, read them, cut a training patch, turn it.
 
 H x W picture, h x w window of it, C channels, s scale
 """
@@ -24,20 +24,20 @@ from ...runtime.errors import UserError
 from ...runtime.randomness import seeded
 from ..pairing import Pairing, pair
 
-COLOUR = Key(Literal["rgb", "gray", "y"], "what pictures are read as; y: luma alone; default rgb")
+COLOUR = Key(Literal["rgb", "gray", "y"], "colour that pictures are read in; y: luma; default rgb")
 
 
-def known_keys(*names: str) -> dict[str, Key]:
-    """Keys that BasicSR's datasets have too.
+def shared_keys(*names: str) -> dict[str, Key]:
+    """Some of the keys that datasets share with BasicSR's, with their types and texts.
 
     Args:
-        names: of the keys.
+        names: Names of the keys.
     """
     return {name: (LOADER | PICTURES)[name] for name in names}
 
 
 class PictureDataset(Dataset):
-    """Pictures in folders or LMDBs; a subclass says of which kinds, and how they become an item.
+    """Pictures in folders or LMDBs; a subclass defines their kinds, and how they become an item.
 
     An item has lq (C, H, W) and gt (C, sH, sW), RGB or gray, in [0, 1]; lq_path, gt_path; and name, GT's path
     below its root without the ending.  In training, lq and gt are one random window of gt_size, filled up by
@@ -48,11 +48,11 @@ class PictureDataset(Dataset):
         opt: The dataset's block, with `phase` filled in; `scale` is 1 if it is missing.
 
     Raises:
-        UserError: an option cannot work, or pictures do not pair; the message begins with the key.
+        UserError: An option cannot work, or pictures do not pair; the message begins with the key.
     """
 
     # the keys of its block beside the loader's, and the required ones
-    option_keys: Mapping[str, Key] = known_keys(
+    option_keys: Mapping[str, Key] = shared_keys(
         "io_backend", "dataroot_gt", "meta_info_file", "gt_size", "use_hflip", "use_rot"
     )
     needed: tuple[str, ...] = ("io_backend", "dataroot_gt")
@@ -72,7 +72,7 @@ class PictureDataset(Dataset):
         backend = opt["io_backend"]["type"]
         self._stores = {kind: Store(root, backend, flag) for kind, root in self.roots(opt).items()}
 
-    # -- what a subclass says
+    # -- defined by subclasses
 
     @staticmethod
     def roots(opt: Mapping[str, Any]) -> dict[str, str]:
@@ -82,11 +82,11 @@ class PictureDataset(Dataset):
     def patches(self, pictures: dict[str, np.ndarray], window: Window) -> list[np.ndarray]:
         """The window of LQ (or of each view), (h, w, C), and, last, of GT, (sh, sw, C), in self.colour.
 
-        GT alone if `finished` makes LQ out of it.
+        Only GT's if `finished` makes LQ from it.
 
         Args:
-            pictures: of each kind, (H, W, C), as stored.
-            window: in the pixels of LQ.
+            pictures: Pictures of each kind, (H, W, C), as stored.
+            window: In the pixels of LQ.
         """
         raise NotImplementedError
 
@@ -94,15 +94,15 @@ class PictureDataset(Dataset):
         """Height and width of LQ.
 
         Args:
-            pictures: of each kind, (H, W, C), as stored.
+            pictures: Pictures of each kind, (H, W, C), as stored.
 
         Raises:
-            ValueError: the pictures' sizes do not fit.
+            ValueError: The pictures' sizes do not fit.
         """
         raise NotImplementedError
 
     def finished(self, lq: Tensor, gt: Tensor) -> Tensor:
-        """The last step on the way to lq.
+        """Make the final lq.
 
         Args:
             lq: (C, h, w); it may be gt itself.
@@ -112,19 +112,19 @@ class PictureDataset(Dataset):
 
     @classmethod
     def colour_of(cls, opt: Mapping[str, Any]) -> Colour:
-        """What pictures are read as."""
+        """The colour that pictures are read in, for an option block."""
         return (opt.get("color") or "rgb") if "color" in cls.option_keys else "rgb"
 
     @classmethod
     def bits_of(cls, opt: Mapping[str, Any]) -> int:
-        """How many bits of a channel are read: 8, from any file, or 16, from files that have so many."""
+        """How many bits of a channel are read: 8, from any file, or 16, from files that have them."""
         return 8
 
     # -- for `basicsr check` and the check of the data
 
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Key and text of each mistake in a block, for `checks.option_file.check`."""
+        """The key and a text for each mistake in an option block, for `options.dataset_blocks`."""
         for key, value in opt.items():
             if key.startswith("dataroot") and value == "none":
                 yield key, "is none, which only dataroot_lq of Dataset_GaussianDenoising may be"
@@ -165,7 +165,7 @@ class PictureDataset(Dataset):
             *lqs, gt = (to_tensor(patch) for patch in self._ready(self._patches(pairing, pictures)))
             lq = self.finished(torch.cat(lqs) if lqs else gt, gt)
         paths = {f"{kind}_path": self._stores[kind].path(file) for kind, file in pairing.files.items()}
-        lq_path = paths[next(iter(paths))]  # the left view's, of two; GT's, of pictures that have no other
+        lq_path = paths[next(iter(paths))]  # the left view's if there are two, GT's if there is no LQ
         return {"lq": lq, "gt": gt, "lq_path": lq_path, **paths, "name": pairing.name}
 
     @property
@@ -200,7 +200,7 @@ class PictureDataset(Dataset):
         return self.patches(pictures, Window(top, left, min(side, h), min(side, w)))
 
     def _ready(self, patches: list[np.ndarray]) -> list[np.ndarray]:
-        """In training, the patches filled up and turned; whole pictures as they are."""
+        """In training, the patches padded and turned; otherwise the pictures as they are."""
         if not self.training:
             return patches
         *lqs, gt = patches

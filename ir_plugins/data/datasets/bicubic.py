@@ -1,4 +1,4 @@
-"""Small copies by MATLAB's bicubic interpolation."""
+"""LQ by MATLAB's bicubic interpolation."""
 
 from collections.abc import Mapping
 
@@ -33,5 +33,5 @@ class BicubicDataset(DegradedDataset):
 
 
 def _in_colour(pixels: np.ndarray) -> np.ndarray:
-    """A picture is made small in colour, and gray or luma afterwards."""
+    """Colour pixels: a picture is resized in colour, and becomes gray or luma afterwards."""
     return in_colour(pixels, "rgb")

@@ -1,4 +1,4 @@
-"""What datasets share that make LQ out of GT while they read."""
+"""The base of datasets that make LQ from GT while they read."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -12,9 +12,9 @@ from .base import PictureDataset
 
 
 class DegradedDataset(PictureDataset):
-    """Pictures in one folder or LMDB, dataroot_gt, from which LQ is made.
+    """Pictures in one folder or LMDB, dataroot_gt; LQ is made from them.
 
-    In validation and test, LQ equals a file that was made before.
+    In validation and test, LQ is always the same, as if a file held it.
     """
 
     needs_scale_1 = True
@@ -34,11 +34,11 @@ class DegradedDataset(PictureDataset):
 
 
 def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Key and text of what is wrong with a level.
+    """The key and a text for each mistake in a level.
 
     Args:
-        key: of the level.
-        value: a number, or the least and the greatest to draw between.
+        key: Key of the level.
+        value: A number, or the least and the greatest to draw between.
     """
     if value is None:
         yield key, f"is missing; write a number, or the least and the greatest: {key}: [5, 50]"
@@ -49,11 +49,11 @@ def level_problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def drawn(level: Any, *, whole: bool = False) -> Any:
-    """A level.
+    """A level, drawn if it is a range.
 
     Args:
-        level: a number, or the least and the greatest, between which one is drawn.
-        whole: draw a whole number.
+        level: A number, or the least and the greatest.
+        whole: Draw a whole number.
     """
     if not isinstance(level, list):
         return level

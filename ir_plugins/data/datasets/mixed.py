@@ -1,4 +1,4 @@
-"""Several datasets as one: all kinds of weather, one network."""
+"""Several datasets as one, for one network for all kinds of weather."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,10 @@ class MixedDataset(Dataset):
     needed: tuple[str, ...] = ("sets",)
     option_keys: Mapping[str, Key] = {
         **PairedDataset.option_keys,
-        "sets": Key(dict, "datasets' blocks by any names, with weights if pictures come unequally often"),
+        "sets": Key(
+            dict,
+            "blocks of datasets by any names; with `weight` in each, pictures are drawn in these proportions",
+        ),
     }
 
     def __init__(self, opt: dict[str, Any]):
@@ -49,7 +52,7 @@ class MixedDataset(Dataset):
 
     @classmethod
     def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Key and text of each mistake in a block, for `checks.option_file.check`."""
+        """The key and a text for each mistake in an option block, for `options.dataset_blocks`."""
         if faults := list(_type_problems(opt.get("sets"))):
             yield from faults
             return
@@ -97,7 +100,7 @@ def _channels(opt: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _type_problems(sets: Any) -> Iterator[tuple[str, str]]:
-    """What is wrong if the sets are no blocks of datasets that can be mixed."""
+    """Mistakes that make the sets no blocks of datasets that can be mixed."""
     if not isinstance(sets, dict) or not sets or not all(isinstance(b, dict) for b in sets.values()):
         yield "sets", "must be a block of datasets' blocks: {rain: {dataroot_gt: ..., dataroot_lq: ...}}"
         return

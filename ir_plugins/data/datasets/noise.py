@@ -15,10 +15,10 @@ from .degraded import DegradedDataset, drawn, level_problems
 
 
 class NoiseDataset(DegradedDataset):
-    """Pictures with white Gaussian noise; a subclass says how strong it is."""
+    """Pictures with white Gaussian noise; a subclass defines its level."""
 
     def level(self) -> tuple[float, int | None]:
-        """The sigma of an item, and the seed of its noise if NumPy is to make it."""
+        """The sigma of an item, and the seed of NumPy's noise; None: torch makes the noise."""
         raise NotImplementedError
 
     def finished(self, lq: Tensor, gt: Tensor) -> Tensor:

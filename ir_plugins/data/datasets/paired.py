@@ -1,4 +1,4 @@
-"""Pairs that lie on the disk: low quality and ground truth, or two views of dual pixels and ground truth."""
+"""Pairs on the disk: low quality and ground truth, or two views of dual pixels and ground truth."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from ...options.problems import Key
 from ...pictures.window import Window, to_tensor
-from .base import COLOUR, PictureDataset, known_keys
+from .base import COLOUR, PictureDataset, shared_keys
 
 
 @DATASET_REGISTRY.register()
@@ -23,7 +23,7 @@ class PairedDataset(PictureDataset):
     needed = ("io_backend", "dataroot_lq", "dataroot_gt")
     option_keys: Mapping[str, Key] = {
         **PictureDataset.option_keys,
-        **known_keys("dataroot_lq", "filename_tmpl"),
+        **shared_keys("dataroot_lq", "filename_tmpl"),
         "color": COLOUR,
         "bits": Key(Literal[8, 16], "of a channel: 16 needs files that have so many; default 8"),
     }
@@ -68,7 +68,7 @@ class DualPixelDataset(PairedDataset):
     needed = ("io_backend", "dataroot_lqL", "dataroot_lqR", "dataroot_gt")
     option_keys: Mapping[str, Key] = {
         **PictureDataset.option_keys,
-        **known_keys("dataroot_lqL", "dataroot_lqR", "filename_tmpl"),
+        **shared_keys("dataroot_lqL", "dataroot_lqR", "filename_tmpl"),
     }
 
     @staticmethod
@@ -96,7 +96,7 @@ class LQDataset(PairedDataset):
     needed = ("io_backend", "dataroot_lq")
     option_keys: Mapping[str, Key] = {
         **{key: PairedDataset.option_keys[key] for key in ("io_backend", "meta_info_file", "color", "bits")},
-        **known_keys("dataroot_lq"),
+        **shared_keys("dataroot_lq"),
     }
 
     @staticmethod

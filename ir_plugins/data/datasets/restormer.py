@@ -1,4 +1,4 @@
-"""The datasets that Restormer's published option files name, with the keys that stand there.
+"""The datasets that Restormer's published option files name, with their published keys.
 
 `geometric_augs` draws one of the eight turns and mirrorings of the square.  Differences from the published
 code, on purpose: pictures come in the order of their names, in LMDBs too; a window may lie at the last
@@ -14,7 +14,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from ...options.problems import Key
 from ...pictures.colour import Colour
-from .base import PictureDataset, known_keys
+from .base import PictureDataset, shared_keys
 from .degraded import drawn
 from .noise import NoiseDataset
 from .paired import DualPixelDataset, PairedDataset
@@ -22,11 +22,11 @@ from .paired import DualPixelDataset, PairedDataset
 
 def _published(keys: Mapping[str, Key]) -> dict[str, Key]:
     ours = ("use_hflip", "use_rot", "color", "bits")
-    return {k: v for k, v in keys.items() if k not in ours} | known_keys("geometric_augs")
+    return {k: v for k, v in keys.items() if k not in ours} | shared_keys("geometric_augs")
 
 
 class _Published(PictureDataset):
-    """What the three have in common."""
+    """The base of these three datasets."""
 
     def augmentation(self) -> tuple[int, bool]:
         if not self.opt.get("geometric_augs"):
@@ -56,7 +56,7 @@ class Dataset_GaussianDenoising(_Published, NoiseDataset):
     """
 
     option_keys = _published(NoiseDataset.option_keys) | {
-        **known_keys("dataroot_lq", "filename_tmpl"),  # published files say them, to no effect
+        **shared_keys("dataroot_lq", "filename_tmpl"),  # without effect, but published files have them
         "in_ch": Key(Literal[1, 3], "3: colour, the default; 1: gray"),
         "sigma_type": Key(Any, "constant, random or choice: how training draws the noise level"),
         "sigma_range": Key(Any, "noise level from 0 to 255, or several"),

@@ -1,1 +1,1 @@
-"""Preparation of data sets: presets.py lists the sets, the other files make them."""
+"""Prepare data sets: presets.py lists the sets, the other files make them."""

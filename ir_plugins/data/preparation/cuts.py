@@ -1,4 +1,4 @@
-"""Where pictures are cut: in a grid, DPDD's least sharp crops dropped, in the centre, or not at all."""
+"""Cut pictures: in a grid, perhaps without the least sharp crops (DPDD), or in the centre."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ def grid(height: int, width: int, *, size: int, step: int, spare: int = 0) -> li
     """Overlapping squares that cover a picture, row by row.
 
     Args:
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
-        size: the side of a square, in pixels; a shorter side of the picture stays uncut.
-        step: from one square to the next, in pixels.
-        spare: how many pixels at the right and the bottom may stay uncovered; where more would, a last square
+        height: Height of the picture, in pixels.
+        width: Width of the picture, in pixels.
+        size: The side of a square, in pixels; a shorter side of the picture stays uncut.
+        step: From one square to the next, in pixels.
+        spare: How many pixels at the right and the bottom may stay uncovered; if more would, a last square
             ends at the edge.  BasicSR calls it thresh_size.
     """
 
@@ -35,10 +35,10 @@ class Grid:
     """Restormer's published crops, STEM-1.png, STEM-2.png, ...; a picture with a shorter side stays whole.
 
     Args:
-        size: the side of a crop, in pixels.
-        step: from one crop to the next, in pixels.
-        only_above: pictures with a side of up to so many pixels stay whole.
-        drop: this share of a picture's crops, the least sharp ones, is left out.
+        size: The side of a crop, in pixels.
+        step: From one crop to the next, in pixels.
+        only_above: Pictures with a side of up to so many pixels stay whole.
+        drop: This share of a picture's crops, the least sharp ones, is left out.
     """
 
     size: int
@@ -80,7 +80,7 @@ class Centre:
     """The square in the middle, STEM.png; a picture with a shorter side stays whole.
 
     Args:
-        size: the side of the square, in pixels.
+        size: The side of the square, in pixels.
     """
 
     size: int
@@ -106,13 +106,13 @@ class Centre:
 
 
 def sharpness(crops: list[np.ndarray]) -> np.ndarray:
-    """How sharp each crop of a picture is beside the others, 0 to 1, as DPDD's authors measure it.
+    """How sharp each crop of a picture is compared with the others, 0 to 1, as DPDD's authors measure it.
 
     The gradient's magnitude, summed over the crop, is stretched to 0..1 over all crops; four sizes of the
     Sobel operator are multiplied.
 
     Args:
-        crops: each (H, W, 3), BGR.
+        crops: Each (H, W, 3), BGR.
     """
     product = np.ones(len(crops))
     grays = [cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY) for crop in crops]

@@ -1,4 +1,4 @@
-"""How sets of pairs are distributed, by their authors and by others who collected them."""
+"""The layouts of published sets of pairs, by their authors and by people who collected them."""
 
 from .sources import Layout
 
@@ -7,9 +7,9 @@ def pairs(*places: str, input: str = "input", target: str = "target") -> tuple[L
     """Pairs of equal name in two folders, in any of several places.
 
     Args:
-        places: folders below --source, each ending in "/" or empty.
-        input: the folder of the inputs.
-        target: the folder of the targets.
+        places: Folders below --source, each ending in "/" or empty.
+        input: The folder of the inputs.
+        target: The folder of the targets.
     """
     return tuple(Layout({"input": f"{place}{input}/*", "target": f"{place}{target}/*"}) for place in places)
 
@@ -54,7 +54,7 @@ def dense_haze(split: str, numbers: range) -> tuple[Layout, ...]:
 
     Args:
         split: train, val or test.
-        numbers: of the split's pictures.
+        numbers: Numbers of the split's pictures.
     """
     return (
         *pairs(f"{split}_dense/", f"{split}/", target="gt"),

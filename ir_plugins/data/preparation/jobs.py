@@ -1,4 +1,4 @@
-"""Make pictures out of files, in threads; a journal lets a killed run continue, and each file is verified."""
+"""Make pictures from files, in threads; a journal lets a killed run continue, and each file is verified."""
 
 import hashlib
 import json
@@ -22,9 +22,9 @@ class Output(NamedTuple):
     """A file to be made.
 
     Args:
-        file: its path.
-        height: in pixels; 0 for a text.
-        width: in pixels.
+        file: Its path.
+        height: In pixels; 0 for a text.
+        width: In pixels.
     """
 
     file: Path
@@ -33,13 +33,13 @@ class Output(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Files that go together and what is made of them.
+    """Some files, and the outputs that are made from them.
 
     Args:
-        name: the journal's name for the job.
-        sources: the files.
-        outputs: what is made.
-        make: gets the sources' bytes and yields, for each output in order, pixels (H, W) or (H, W, C), or the
+        name: The journal's name for the job.
+        sources: The files.
+        outputs: What is made.
+        make: Gets the sources' bytes and yields, for each output in order, pixels (H, W) or (H, W, C), or the
             bytes of the file; it raises Broken before it yields anything.  None: the sources already are the
             outputs.
     """
@@ -51,10 +51,10 @@ class Job(NamedTuple):
 
 
 class Journal:
-    """What earlier runs have finished, one JSON object a line: settings, then jobs and LMDBs by content.
+    """A record of what earlier runs have finished: a JSON object in each line.
 
     Args:
-        path: the file; it may be missing.
+        path: The file; it may be missing.
     """
 
     def __init__(self, path: Path):
@@ -66,13 +66,13 @@ class Journal:
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:
-                continue  # what a killed run was about to write, or blank
+                continue  # blank, or cut off when a run was killed
             self.settings = entry.get("settings", self.settings)
             self.images |= entry.get("images", {})
             self.databases |= entry.get("databases", {})
 
     def add(self, **entry: Any) -> None:
-        """Append an entry; the line break before it ends what a killed run may have left."""
+        """Append an entry, after a line break that ends a line which a killed run may have cut off."""
         with open(self.path, "a") as file:
             file.write(f"\n{json.dumps(entry)}\n")
 
@@ -81,13 +81,13 @@ def decoded(content: bytes, height: int, width: int, flag: int = cv2.IMREAD_COLO
     """The pixels of an image file, (H, W) or (H, W, C).
 
     Args:
-        content: the bytes of the file.
-        height: the least height, in pixels.
-        width: the least width, in pixels.
+        content: The bytes of the file.
+        height: The least height, in pixels.
+        width: The least width, in pixels.
         flag: OpenCV's, how to decode.
 
     Raises:
-        Broken: it is no image of at least this size.
+        Broken: It is no image of at least this size.
     """
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     if pixels is None or pixels.shape[0] < height or pixels.shape[1] < width:
@@ -101,10 +101,10 @@ def refuse_foreign(
     """Raise UserError if the folders hold anything that these jobs and settings do not make.
 
     Args:
-        settings: of this run.
-        journal: of the runs before.
-        jobs: of this run.
-        folders: what the jobs fill.
+        settings: Settings of this run.
+        journal: Journal of the runs before.
+        jobs: Jobs of this run.
+        folders: What the jobs fill.
     """
     there = [str(folder) for folder in folders if folder.exists() and files_in(folder, recursive=True)]
     if journal.settings is None and there:
@@ -131,13 +131,13 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
     """Write every output that is not there yet.
 
     Args:
-        jobs: in the order of their reports.
-        journal: what is finished; it is continued.
-        workers: threads; None for one per usable core.
-        option: the option that named the sources; messages begin with it.
+        jobs: In the order of their reports.
+        journal: What is finished; it is continued.
+        workers: Threads; None for one per usable core.
+        option: The option that named the sources; messages begin with it.
 
     Raises:
-        UserError: sources cannot be decoded.
+        UserError: Sources cannot be decoded.
     """
 
     def make_one(job: Job) -> str | None:
@@ -153,8 +153,8 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
         except Broken:
             return None
         if len(job.outputs) > 1:
-            for output in job.outputs:
-                output.file.unlink(missing_ok=True)  # of other sources by this name: never both at once
+            for output in job.outputs:  # they may be of other sources: the two must not mix
+                output.file.unlink(missing_ok=True)
         for output, pixels in zip(job.outputs, made, strict=True):
             _write(output.file, pixels)
         return digest.hexdigest()
@@ -188,11 +188,11 @@ def verify(jobs: Iterable[Job], workers: int | None) -> None:
     """Compare the size of every written picture with the plan.
 
     Args:
-        jobs: what was made.
-        workers: threads; None for one per usable core.
+        jobs: What was made.
+        workers: Threads; None for one per usable core.
 
     Raises:
-        UserError: a file is missing, damaged or of another size.
+        UserError: A file is missing, damaged or of another size.
     """
 
     def fault(output: Output) -> str:
@@ -215,14 +215,14 @@ def pack(
     """Pack every folder into the LMDB beside it, unless that holds the same images.
 
     Args:
-        jobs: what the folders hold.
-        folders: to be packed.
-        journal: what is finished; it is continued.
-        workers: threads; None for one per usable core.
+        jobs: What the folders hold.
+        folders: To be packed.
+        journal: What is finished; it is continued.
+        workers: Threads; None for one per usable core.
         codec: png or raw.
 
     Raises:
-        UserError: an LMDB holds something else, or cannot be written.
+        UserError: An LMDB holds something else, or cannot be written.
     """
     content = _content(jobs, journal)
     if codec != "png":
@@ -230,7 +230,7 @@ def pack(
     for folder in folders:
         database = Path(f"{folder}.lmdb")
         if not database.exists():
-            # noted first: after a run that was killed when the database appeared, the next must recognise it
+            # noted first: if the run is killed when the database appears, the next run must recognise it
             key = _key(folder, journal)
             journal.add(databases={key: content})
             journal.databases[key] = content
@@ -246,9 +246,9 @@ def outdated(jobs: Iterable[Job], folders: Iterable[Path], journal: Journal) -> 
     """The LMDBs that hold other pictures than their folders do now.
 
     Args:
-        jobs: what the folders hold.
-        folders: that may be packed.
-        journal: what is finished.
+        jobs: What the folders hold.
+        folders: That may be packed.
+        journal: What is finished.
     """
     content = _content(jobs, journal)
     packed = {Path(f"{folder}.lmdb"): journal.databases.get(_key(folder, journal)) for folder in folders}
@@ -257,11 +257,11 @@ def outdated(jobs: Iterable[Job], folders: Iterable[Path], journal: Journal) -> 
 
 
 def _content(jobs: Iterable[Job], journal: Journal) -> str:
-    """A digest over all that the pictures were made from."""
+    """A digest of the sources of all pictures."""
     inputs = json.dumps([(job.name, journal.images[job.name]) for job in jobs]).encode()
     return hashlib.blake2b(inputs, digest_size=16).hexdigest()
 
 
 def _key(folder: Path, journal: Journal) -> str:
-    """What the journal calls the LMDB of a folder."""
+    """The journal's name for the LMDB of a folder."""
     return os.path.relpath(folder, journal.path.parent)

@@ -1,4 +1,4 @@
-"""The parts of a preset: folders of pictures, taken whole or cut, planned before anything is written."""
+"""The parts of a preset: folders of pictures, whole or cut, planned before anything is written."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ class Count(NamedTuple):
     """How many pictures (or pairs) of a kind there are.
 
     Args:
-        where: the part's folder.
-        found: the number in --source.
-        published: the number in the published set, if known.
+        where: The part's folder.
+        found: The number in --source.
+        published: The number in the published set, if known.
     """
 
     where: str
@@ -33,14 +33,14 @@ class Count(NamedTuple):
 
 @dataclass
 class Plan:
-    """What is to be done.
+    """The work of a preset.
 
     Args:
-        jobs: what to write.
-        folders: what the jobs fill.
-        links: folders that stay where they are, by the link to make.
-        counts: for the report.
-        notes: for the report.
+        jobs: What to write.
+        folders: What the jobs fill.
+        links: Folders that stay where they are, by the link to make.
+        counts: For the report.
+        notes: For the report.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -50,8 +50,8 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     def __iadd__(self, other: "Plan") -> "Plan":
-        for mine, theirs in ((self.jobs, other.jobs), (self.folders, other.folders)):
-            mine.extend(theirs)  # type: ignore[arg-type]
+        self.jobs += other.jobs
+        self.folders += other.folders
         self.links |= other.links
         self.counts += other.counts
         self.notes += other.notes
@@ -63,16 +63,16 @@ class Pictures:
     """Pictures, or pairs of them, in a folder for each role.
 
     Args:
-        folder: below the output.
-        layouts: how they may lie below --source.
-        published: how many the published set has.
-        cut: where they are cut; None copies them whole, byte for byte.
-        bits: what a channel must have.
-        labels: each NAME_labels.npy beside the pictures holds the places, from 1, of the pictures that go
+        folder: Below the output.
+        layouts: How they may lie below --source.
+        published: How many the published set has.
+        cut: Where they are cut; None copies them whole, byte for byte.
+        bits: What a channel must have.
+        labels: Each NAME_labels.npy beside the pictures holds the places, from 1, of the pictures that go
             into the subfolder NAME.
-        every_source: each --source is a folder of pictures, and its name becomes a part of their names;
+        every_source: Each --source is a folder of pictures, and its name becomes a part of their names;
             otherwise, --source is where to look for all of them.
-        optional: the set is fine without them.
+        optional: The set is fine without them.
     """
 
     folder: str
@@ -93,15 +93,15 @@ class Pictures:
         ]
 
     def plan(self, sources: Sequence[Source], output: Path, workers: int | None) -> Plan | None:
-        """What is to be done; None if no source has this part.
+        """Plan the part; None if no source has it.
 
         Args:
-            sources: where to look.
-            output: where the set is written.
-            workers: threads; None for one per usable core.
+            sources: Where to look.
+            output: Where the set is written.
+            workers: Threads; None for one per usable core.
 
         Raises:
-            UserError: pictures cannot be used.
+            UserError: Pictures cannot be used.
         """
         groups = self._from_every(sources) if self.every_source else first_match(sources, self.layouts)
         if not groups:
@@ -155,7 +155,7 @@ class Pictures:
 
 
 def _looked_at(groups: Sequence[Group], bits: int, workers: int | None) -> list[Look]:
-    """One look for each group.  Raises UserError listing all that are broken or do not go together."""
+    """The look of each group.  Raises UserError if some are broken or their files do not fit together."""
 
     def look(group: Group) -> Look | str:
         looks = []
@@ -187,8 +187,8 @@ def refuse(faults: Iterable[str], count: int) -> None:
     """Raise UserError if there are faults.
 
     Args:
-        faults: in words.
-        count: of all pictures or pairs.
+        faults: In words.
+        count: Count of all pictures or pairs.
     """
     if faults := list(faults):
         raise UserError(f"--source: {len(faults)} of {count} pictures cannot be used: {listed(faults)}")

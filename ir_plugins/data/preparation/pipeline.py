@@ -1,4 +1,4 @@
-"""Prepare a set from beginning to end: look at everything, write, verify, count."""
+"""Prepare a set from beginning to end: check everything, write, verify, count."""
 
 import os
 import sys
@@ -8,8 +8,7 @@ from pathlib import Path
 from ...pictures.files import existing_folder, files_in
 from ...runtime.errors import UserError, listed
 from ...runtime.locks import alone
-from . import jobs as work
-from .jobs import Job, Journal
+from .jobs import Job, Journal, make, outdated, pack, refuse_foreign, verify
 from .parts import Plan
 from .presets import PRESETS, Part, Preset
 from .sources import Source
@@ -18,11 +17,11 @@ JOURNAL = ".prepared.jsonl"  # hidden: the output may itself be what a dataset r
 
 
 def exit_status(program: str, work: Callable[[], object]) -> int:
-    """Do the work of a script; print what ends it early.
+    """Run a script; print the error that ends it.
 
     Args:
-        program: the script's name, with which its messages begin.
-        work: called without arguments.
+        program: The script's name; messages begin with it.
+        work: What the script does, called without arguments.
 
     Returns:
         The exit status: 0 on success, 2 for the user's mistakes, 130 for Ctrl-C.
@@ -55,21 +54,21 @@ def prepare(
 ) -> list[str]:
     """Make a set.  When interrupted, call it again to continue.
 
-    Nothing is written before every picture has been looked at.
+    Nothing is written before every picture has been checked.
 
     Args:
-        name: of the set, a key of PRESETS.
-        folders: where it was unpacked.
-        output: where to write.
-        workers: threads; default: one per usable core.
-        lmdb: also pack each folder into FOLDER.lmdb.
-        codec: of the LMDBs, png or raw.
+        name: Name of the set, a key of PRESETS.
+        folders: Where it was unpacked.
+        output: Where to write.
+        workers: Threads; default: one per usable core.
+        lmdb: Also pack each folder into FOLDER.lmdb.
+        codec: Codec of the LMDBs, png or raw.
 
     Returns:
         What to report, line by line.
 
     Raises:
-        UserError: the folders do not hold the whole set, or the output holds something else.
+        UserError: The folders do not hold the whole set, or the output holds something else.
     """
     preset = PRESETS[name]
     sources = [Source(existing_folder(folder, "--source")) for folder in folders]
@@ -86,9 +85,9 @@ def prepare(
             raise UserError(f"--output: {link} is there already and is not {target}; move it away")
     _refuse_twins(plan.jobs)
     journal = Journal(output / JOURNAL)
-    # a set that is in its place already is only looked at
+    # a set that is in its place already is only checked
     if lmdb or plan.links or any(job.make for job in plan.jobs):
-        work.refuse_foreign({"preset": name}, journal, plan.jobs, to_fill)
+        refuse_foreign({"preset": name}, journal, plan.jobs, to_fill)
         output.mkdir(parents=True, exist_ok=True)
         with alone(journal.path, f"--output: another process is writing to {output}; wait for it"):
             if journal.settings is None:
@@ -96,11 +95,11 @@ def prepare(
             for link, target in plan.links.items():
                 if not os.path.lexists(link):
                     link.symlink_to(target, target_is_directory=True)
-            work.make(plan.jobs, journal, workers, option="--source")
-            work.verify(plan.jobs, workers)
+            make(plan.jobs, journal, workers, option="--source")
+            verify(plan.jobs, workers)
             if lmdb:
-                work.pack(plan.jobs, plan.folders, journal, workers, codec)
-            for database in work.outdated(plan.jobs, plan.folders, journal):
+                pack(plan.jobs, plan.folders, journal, workers, codec)
+            for database in outdated(plan.jobs, plan.folders, journal):
                 text = "holds other pictures than its folder now; delete it and pack again"
                 plan.notes.append(f"{database} {text}")
     return _report(output, plan)
@@ -143,16 +142,16 @@ def _settled(job: Job, folders: dict[Path, Path]) -> Job:
     """The job, with nothing to make if its sources are its outputs.
 
     Args:
-        job: as planned.
-        folders: that are written, by resolved path.
+        job: As planned.
+        folders: That are written, by resolved path.
 
     Raises:
-        UserError: a source lies in a folder that is written, which would then hold two kinds of pictures.
+        UserError: A source lies in a folder that is written, which would then hold two kinds of pictures.
     """
     outputs = [output.file for output in job.outputs]
     pairs = zip(job.sources, outputs, strict=False)
     if len(outputs) == len(job.sources) and all(b.exists() and os.path.samefile(a, b) for a, b in pairs):
-        # a text in its place is there to be mended
+        # a text in its place may need mending
         return job if not job.outputs[0].height else job._replace(make=None)
     for source in job.sources:
         if inside := [folders[parent] for parent in source.resolve().parents if parent in folders]:

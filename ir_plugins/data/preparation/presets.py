@@ -8,7 +8,7 @@ from .parts import Pictures
 from .sources import Layout
 from .special import Blocks, Boxes, PairList
 
-# each has folder (below the output), optional, expected() and plan(), as Pictures says
+# each has `folder`, `optional`, expected() and plan(), as Pictures explains them
 Part = Pictures | Blocks | Boxes | PairList
 
 
@@ -17,10 +17,10 @@ class Preset:
     """A set.
 
     Args:
-        about: what it is, in one line.
-        parts: what to make.
-        sr: what `prepare_sr` makes: "" nothing; "train" everything; "test" HR and LR of the pictures in GT,
-            which `parts` made.
+        about: A description in one line.
+        parts: What to make.
+        sr: What `prepare_sr` makes: "" nothing; "train" everything; "test" HR and LR of the pictures in GT,
+            which come from `parts`.
     """
 
     about: str

@@ -1,4 +1,4 @@
-"""Find the pictures of a set in the folders people have, and pair them by name."""
+"""Find the pictures of a set in the folders that people have, and pair them by name."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,15 +16,15 @@ class Layout:
     """One way in which a set is distributed.
 
     Args:
-        patterns: for each role ("input", "target") where its pictures lie below --source, without the
+        patterns: For each role ("input", "target") where its pictures lie below --source, without the
             extension.  `*` is a part of the name that pairs share; these parts, joined by "-", become the
             pair's name.  `<any>` is a part that differs or does not matter.  Upper and lower case are equal.
-        named_after_input: a pair gets its input's name; inputs may then share a target.
-        spare: the other roles may hold pictures that no input asks for; with a list or numbers they always
+        named_after_input: A pair gets its input's name; inputs may then share a target.
+        spare: The other roles may hold pictures that no input asks for; with a list or numbers they always
             may.
-        by_order: if names do not pair but there are equally many, the n-th pictures in natural order do.
-        list_file: a text that names the inputs to take, in any column; if it is missing, all are taken.
-        numbers: take only inputs whose name is one of these numbers.
+        by_order: If names do not pair but there are equally many, the n-th pictures in natural order do.
+        list_file: A text that names the inputs to take, in any column; if it is missing, all are taken.
+        numbers: Take only inputs whose name is one of these numbers.
     """
 
     patterns: dict[str, str]
@@ -43,8 +43,8 @@ class Group(NamedTuple):
     """Pictures that go together.
 
     Args:
-        name: their common name.
-        files: one of each role.
+        name: Their common name.
+        files: One of each role.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Source:
     """A folder named with --source.
 
     Args:
-        root: its path.
+        root: Its path.
     """
 
     root: Path
 
     @cached_property
     def opened(self) -> list["Source"]:
-        """The source and, if it holds nothing but a folder, that folder, and so on: archives add some."""
+        """The source and, while each holds only one folder, the folders inside: archives add some."""
         chain: list[Source] = [self]
         for _ in range(3):
             inside = [path for path in chain[-1].root.iterdir() if not path.name.startswith(".")]
@@ -95,15 +95,15 @@ class Source:
 
 
 def matches(source: Source, layout: Layout, prefix: str = "") -> list[Group] | None:
-    """The pictures of a source that has this layout, in natural order; None if it has not.
+    """The pictures of a source, in natural order; None if it has another layout.
 
     Args:
-        source: where to look.
-        layout: how the pictures may lie.
-        prefix: what to put before each picture's path before the layout looks at it.
+        source: Where to look.
+        layout: How the pictures may lie.
+        prefix: What to put before each picture's path before the layout looks at it.
 
     Raises:
-        UserError: pictures lack a counterpart, or names come twice.
+        UserError: Pictures lack a counterpart, or names come twice.
     """
     roles: list[list[tuple[str, Path]]] = []
     for pattern in layout.patterns.values():
@@ -221,9 +221,9 @@ def first_match(
     """The pictures of the first source and layout that fit each other.
 
     Args:
-        sources: where to look.
-        layouts: how the pictures may lie.
-        named: layouts begin with the name of the source's own folder.
+        sources: Where to look.
+        layouts: How the pictures may lie.
+        named: Layouts begin with the name of the source's own folder.
     """
     for source in [inner for outer in sources for inner in outer.opened]:
         prefix = f"{source.root.resolve().name}/" if named else ""

@@ -1,4 +1,4 @@
-"""Parts that are no folders of pictures: blocks and boxes in MATLAB files, lists of pairs."""
+"""Parts of a preset that are not folders of pictures: blocks and boxes in MATLAB files, lists of pairs."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -18,15 +18,15 @@ from .sources import Source, numbered_columns
 
 @dataclass(frozen=True)
 class Blocks:
-    """PairList of arrays (scenes, blocks, H, W, 3), uint8, in two MATLAB files: SIDD's validation blocks.
+    """A pair of arrays (scenes, blocks, H, W, 3), uint8, in two MATLAB files: SIDD's validation blocks.
 
     They become SCENE_BLOCK.png, both counted from 1.
 
     Args:
-        folder: below the output.
-        files: by role, the name of the MATLAB file.
-        published: how many the published set has.
-        optional: the set is fine without them.
+        folder: Below the output.
+        files: By role, the name of the MATLAB file.
+        published: How many the published set has.
+        optional: The set is fine without them.
     """
 
     folder: str
@@ -38,10 +38,12 @@ class Blocks:
         return ["   ".join(self.files.values())]
 
     def plan(self, sources: Sequence[Source], output: Path, workers: int | None) -> Plan | None:
-        found = [[file for source in sources for file in source.found(name)] for name in self.files.values()]
-        if not all(found):
+        candidates = [
+            [file for source in sources for file in source.found(name)] for name in self.files.values()
+        ]
+        if not all(candidates):
             return None
-        paths = tuple(files[0] for files in found)
+        paths = tuple(files[0] for files in candidates)
         shapes = {path: _shape(path) for path in paths}
         if len(set(shapes.values())) > 1:
             found = " and ".join(f"{path} {shape}" for path, shape in shapes.items())
@@ -97,9 +99,9 @@ class Boxes:
     bits, and the server scores results of unrounded pixels.
 
     Args:
-        folder: below the output.
-        published: how many boxes the published set has.
-        optional: the set is fine without them.
+        folder: Below the output.
+        published: How many boxes the published set has.
+        optional: The set is fine without them.
     """
 
     folder: str
@@ -190,10 +192,10 @@ class PairList:
     it names.
 
     Args:
-        folder: empty: the text itself is the part.
-        name: of the text.
-        published: how many pairs the published set has.
-        optional: the set is fine without it.
+        folder: Empty, since the text itself is the part.
+        name: Name of the text file.
+        published: How many pairs the published set has.
+        optional: The set is fine without it.
     """
 
     folder: str

@@ -21,21 +21,21 @@ from .jobs import Job, Journal, Output, decoded, make, pack, refuse_foreign, ver
 
 @dataclass(kw_only=True)
 class Settings:
-    """How a set is made.
+    """The settings of a set.
 
     Args:
-        input: the folders of HR pictures.
-        name: of the set; files and folders are called after it.
-        output: where to write; None for datasets/NAME.
-        scales: how many times smaller LR is, whole numbers from 2.
-        whole: cut no crops, as for a test set.
-        crop_size: the side of an HR crop, in pixels; a multiple of all scales.
-        step: from crop to crop in HR, in pixels; a multiple of all scales.
-        thresh_size: how many HR pixels at the right and the bottom may stay uncovered.
-        lmdb: also pack each folder into FOLDER.lmdb.
-        codec: of the LMDBs, png or raw.
-        workers: threads; None for one per usable core.
-        option: the option of the command line that named `input`; messages begin with it.
+        input: The folders of HR pictures.
+        name: Name of the set; files and folders are called after it.
+        output: Where to write; None for datasets/NAME.
+        scales: How many times smaller LR is, whole numbers from 2.
+        whole: Cut no crops, as for a test set.
+        crop_size: The side of an HR crop, in pixels; a multiple of all scales.
+        step: From crop to crop in HR, in pixels; a multiple of all scales.
+        thresh_size: How many HR pixels at the right and the bottom may stay uncovered.
+        lmdb: Also pack each folder into FOLDER.lmdb.
+        codec: Codec of the LMDBs, png or raw.
+        workers: Threads; None for one per usable core.
+        option: The option of the command line that named `input`; messages begin with it.
     """
 
     input: Sequence[str | Path]
@@ -53,7 +53,7 @@ class Settings:
 
     @property
     def modulus(self) -> int:
-        """What every HR size and position is a multiple of."""
+        """Every HR size and position is a multiple of it."""
         return math.lcm(*self.scales)
 
     def folders(self) -> dict[int, Path]:
@@ -76,14 +76,17 @@ class Crop(NamedTuple):
 def prepare_sr(settings: Settings) -> list[str]:
     """Make a super-resolution set.  When interrupted, call it again to continue.
 
-    Nothing is written before every input has been looked at.  Each picture is trimmed to a multiple of all
-    scales, made small as a whole, and only then cut, so an LR crop is just what lies under its HR crop.
+    Nothing is written before every input has been checked.  Each picture is trimmed to a multiple of all
+    scales, resized as a whole, and then cut, so an LR crop shows exactly what its HR crop shows.
+
+    Args:
+        settings: How to make it; its scales are sorted.
 
     Returns:
         What to report, line by line.
 
     Raises:
-        UserError: numbers do not go together, inputs cannot be used, or --output holds something else.
+        UserError: Numbers do not go together, inputs cannot be used, or --output holds something else.
     """
     _check(settings)
     folders = settings.folders()
@@ -111,12 +114,12 @@ def lay_out(stem: str, height: int, width: int, *, crop_size: int, step: int, th
     Unlike there, a side shorter than `crop_size` stays uncut.
 
     Args:
-        stem: the picture's name without its ending.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
-        crop_size: the side of a crop, in pixels.
-        step: from crop to crop, in pixels.
-        thresh_size: how many pixels at the right and the bottom may stay uncovered.
+        stem: The picture's name without its ending.
+        height: Height of the picture, in pixels.
+        width: Width of the picture, in pixels.
+        crop_size: The side of a crop, in pixels.
+        step: From crop to crop, in pixels.
+        thresh_size: How many pixels at the right and the bottom may stay uncovered.
     """
     windows = grid(height, width, size=crop_size, step=step, spare=thresh_size)
     return [Crop(f"{stem}_s{number:03d}.png", window) for number, window in enumerate(windows, 1)]
@@ -128,12 +131,12 @@ def cutting(
     """The job that makes a picture's crops, as 8-bit colour, in every folder.
 
     Args:
-        stem: the name of the job.
-        path: the picture.
-        height: the height it is trimmed to, in pixels.
-        width: the width it is trimmed to, in pixels.
-        crops: of HR.
-        folders: by scale, 1 for HR.
+        stem: The name of the job.
+        path: The picture.
+        height: The height it is trimmed to, in pixels.
+        width: The width it is trimmed to, in pixels.
+        crops: Crops of HR.
+        folders: By scale, 1 for HR.
     """
 
     def cut(contents: list[bytes]) -> Iterator[np.ndarray]:
@@ -142,7 +145,7 @@ def cutting(
 
     def pieces(image: np.ndarray) -> Iterator[np.ndarray]:
         for scale in folders:
-            # the image is made small before it is cut: a crop's edge is no edge of the picture
+            # the image is resized before it is cut: a crop's edge is no edge of the picture
             pixels = image if scale == 1 else imresize(image, 1 / scale)
             for crop in crops:
                 yield Window(*(number // scale for number in crop.window)).cut(pixels)
@@ -156,7 +159,7 @@ def cutting(
 
 
 def _check(settings: Settings) -> None:
-    """Sort the scales; raise UserError where numbers do not go together."""
+    """Sort the scales; raise UserError if numbers do not go together."""
     settings.scales = sorted(set(settings.scales))
     if settings.scales[0] < 2:
         raise UserError(f"--scales: {settings.scales[0]} makes nothing smaller; give whole numbers from 2")
@@ -213,7 +216,7 @@ def _plan(settings: Settings, output: Path, folders: dict[int, Path]) -> tuple[l
 
 
 def _report(settings: Settings, images: int, crops: list[Crop], folders: dict[int, Path]) -> Iterator[str]:
-    """What was made and what to put into the option file."""
+    """What was made, and the lines for an option file."""
     kind = "images" if settings.whole else f"crops of {images} images"
     yield f"{folders[1].parent}: {len(crops)} {kind} in each of {len(folders)} folders"
     sides = [min(crop.window.height, crop.window.width) for crop in crops]

@@ -24,7 +24,7 @@ def gated_dconv(
     backend: Backend = "auto",
     memory: Memory | None = None,
 ) -> Tensor:
-    """Project(gelu(a) * b) for [a, b] = depthwise(pointwise(x)), GELU by erf (Restormer, eq. 2).
+    """project_out(gelu(a) * b) for [a, b] = depthwise(pointwise(x)), GELU by erf (Restormer, eq. 2).
 
     Args:
         x: Picture (B, C, H, W).
@@ -57,7 +57,7 @@ def feature_refinement(
     backend: Backend = "auto",
     memory: Memory | None = None,
 ) -> Tensor:
-    """Linear2(gelu(depthwise(a)) * b) for [a, b] = gelu(linear1([conv(x1), x2])), x1 the first quarter of the
+    """linear2(gelu(depthwise(a)) * b) for [a, b] = gelu(linear1([conv(x1), x2])), x1 the first quarter of the
     channels and x2 the rest (AST, eqs. 6 to 9).
 
     The paper's figure activates one half; the released weights want both.

@@ -32,7 +32,7 @@ def feature_refinement(
     """Arguments as `ops.feed_forward.feature_refinement`."""
     quarter, hidden = len(partial_conv), linear2[0].shape[1]
     convolved = F.conv2d(x[:, :quarter], partial_conv, padding=1)
-    rest = x[:, quarter:].to(convolved.dtype)  # once, where autocast made them differ
+    rest = x[:, quarter:].to(convolved.dtype)  # once, in case autocast made them differ
 
     def expand(channels: slice) -> Tensor:
         weight, bias = part(linear1, channels)
@@ -50,13 +50,13 @@ def feature_refinement(
 
 
 def gelu_gate(x: Tensor, gate: Tensor, *, activate_gate: bool = False, overwrite: bool = False) -> Tensor:
-    """gelu(x) * gate, or gelu(x) * gelu(gate), of which the backward pass keeps nothing but x and gate.
+    """gelu(x) * gate, or gelu(x) * gelu(gate); the backward pass keeps only x and gate.
 
     Args:
         x: Any shape.
         gate: The same shape.
         activate_gate: Whether the gate passes a GELU too.
-        overwrite: Whether x and gate may be overwritten; then there is no backward pass.
+        overwrite: Whether x and gate may be overwritten; there is no backward pass then.
     """
     if overwrite:
         return _gelu(x, True).mul_(_gelu(gate, True) if activate_gate else gate)

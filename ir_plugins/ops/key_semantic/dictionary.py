@@ -1,4 +1,4 @@
-"""Which keys each query keeps (SemanIR, section 3.2).
+"""The dictionary: the keys that each query keeps (SemanIR, section 3.2).
 
 G windows of all pictures, M windows of one, N tokens of a window, C channels, k kept keys
 """
@@ -37,7 +37,7 @@ def build_dictionary(
         memory: How many similarities it may hold at a time; default: as a training step.
 
     Returns:
-        A mask (G, N, N), True where query i (row) keeps key j (column); None where every query keeps all.
+        A mask (G, N, N), True where query i (row) keeps key j (column); None if every query keeps all.
     """
     groups, count, _ = tokens.shape
     if top_k >= count and labels is None:

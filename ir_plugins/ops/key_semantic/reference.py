@@ -25,7 +25,7 @@ def gathered(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dictionary: Tensor |
 
 
 def masked(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dictionary: Tensor | None) -> Tensor:
-    """All logits, of which the dictionary hides some."""
+    """All logits, some of them hidden by the dictionary."""
     logits = q @ k.mT + bias  # (G, n, N, N)
     if dictionary is not None:
         logits = logits.masked_fill(~dictionary[:, None], -torch.inf)

@@ -65,15 +65,8 @@ def sparse_window_attention(
     """(w1 softmax(L) + w2 relu(L)²) v with L = q kᵀ + bias + mask and w = softmax(mix) (eqs. 3 to 5).
 
     Args:
-        q: As `window_attention`.
-        k: As `window_attention`.
-        v: As `window_attention`.
-        bias: As `window_attention`.
-        mask: As `window_attention`.
-        mix: What the two branches weigh before the softmax, (2,).
-        dropout: As `window_attention`.
-        backend: As `window_attention`.
-        memory: As `window_attention`.
+        mix: Weights of the two branches before the softmax, (2,).
+        q, k, v, bias, mask, dropout, backend, memory: As `window_attention`.
 
     Returns:
         (B, M, n, N, d).

@@ -115,7 +115,7 @@ def test_a_raw_picture_is_not_copied_to_be_looked_at(folders):
         pixels[0, 0] = 0
 
 
-def test_pictures_in_folders_are_told_apart(folders):
+def test_pictures_in_folders_are_reported_apart(folders):
     shutil.move(folders / "gt/a.png", folders / "gt/b.png.d")
     (folders / "gt/indoor").mkdir()
     shutil.move(folders / "gt/b.png.d", folders / "gt/indoor/a.png")

@@ -49,7 +49,7 @@ def _read_as(color):
     return "gray" if color == "y" else color  # luma once is enough
 
 
-def test_noise_is_white_and_as_strong_as_told(gt):
+def test_noise_is_white_and_as_strong_as_asked(gt):
     noise = noise_of(opened(GaussianNoiseDataset, sigma=25, **gt)[1])
     assert noise.shape == (3, 101, 97)
     assert float(noise.std()) == pytest.approx(25, rel=0.02) and abs(float(noise.mean())) < 0.5
@@ -59,7 +59,7 @@ def test_noise_is_white_and_as_strong_as_told(gt):
     assert float(((noise / 25) ** 4).mean()) == pytest.approx(3, rel=0.05)  # a Gaussian's fourth moment
 
 
-def test_noise_is_neither_clipped_nor_rounded_unless_told(gt):
+def test_noise_is_neither_clipped_nor_rounded_unless_asked(gt):
     item = opened(GaussianNoiseDataset, sigma=50, **gt)[1]
     assert item["lq"].min() < -0.1 and item["lq"].max() > 1.1
     rounded = opened(GaussianNoiseDataset, sigma=50, rounded=True, **gt)[1]

@@ -1,0 +1,174 @@
+"""The user's mistakes before and in a training: one line, exit status 2, nothing written."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tiny import tiny_options
+from tiny_runs import checkpoint, fails
+
+from ir_plugins.cli import main
+
+pytestmark = pytest.mark.usefixtures("fresh_logger")
+
+
+def shorten(path):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 2])
+
+
+def test_missing_option_file(workplace, capsys):
+    assert "nowhere.yml: no such option file" in fails(capsys, "train", "-opt", "nowhere.yml")
+
+
+def test_missing_dataset(tiny, capsys):
+    error = fails(
+        capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:train:dataroot_gt=data/nowhere"
+    )
+    assert "datasets:train:dataroot_gt" in error and "data/nowhere" in error
+
+
+def test_empty_dataset(tiny, capsys):
+    Path("data/none").mkdir()
+    assert "data/none" in fails(
+        capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:val:dataroot_lq=data/none"
+    )
+
+
+def test_unpaired_dataset(tiny, capsys):
+    Path("data/train/lq/3.png").rename("data/train/lq/three.png")
+    error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert "3.png" in error and "three.png" in error
+
+
+@pytest.mark.parametrize("phase", ["train", "val"])
+def test_truncated_picture(tiny, capsys, phase):
+    shorten(f"data/{phase}/lq/2.png")
+    error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert f"datasets:{phase}:dataroot_lq: " in error and f"data/{phase}/lq" in error and "2.png" in error
+
+
+def test_file_that_is_no_picture(tiny, capsys):
+    for kind in ("gt", "lq"):
+        Path(f"data/train/{kind}/notes.txt").write_text("not a picture")
+    assert "notes.txt" in fails(capsys, "train", "-opt", "tiny.yml")
+
+
+def test_fewer_pictures_than_a_batch(tiny, capsys):
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "datasets:train:batch_size_per_gpu=6")
+    assert "5 images" in error and "batch_size_per_gpu" in error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu(tiny, capsys):
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", "num_gpu=1")
+    assert "num_gpu: 1, but no GPU is visible; use --force_yml num_gpu=0" in error
+    assert "start with torchrun" in fails(capsys, "train", "-opt", "tiny.yml", "--launcher", "pytorch")
+
+
+def test_weights_that_are_not_there(tiny, capsys):
+    weights = "path:pretrain_network_g=nowhere.pth"
+    assert "no such file: nowhere.pth" in fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", weights)
+    assert "no weights to test" in fails(capsys, "test", "-opt", "tiny.yml")
+
+
+def test_weights_of_another_network(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    weights = "path:pretrain_network_g=experiments/tiny/models/net_g_4.pth"
+    capsys.readouterr()
+    error = fails(capsys, "test", "-opt", "tiny.yml", "--force_yml", weights, "network_g:embed_dim=8")
+    assert "net_g_4.pth: does not fit SemanIR: " in error and "and 1 more" not in error
+    assert "conv_first.weight is [6, 3, 3, 3] there and [8, 3, 3, 3] here" in error
+    error = fails(
+        capsys, "train", "-opt", "tiny.yml", "--auto_resume", "--force_yml", "network_g:embed_dim=8"
+    )
+    assert "does not fit SemanIR" in error
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", "truncated"])
+def test_damaged_weights(tiny, capsys, content):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    for iteration in (2, 4):
+        file = Path(f"experiments/tiny/models/net_g_{iteration}.pth")
+        file.write_bytes(file.read_bytes()[:999] if content == "truncated" else content)
+    capsys.readouterr()
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--auto_resume")
+    assert "nothing to resume from; without --auto_resume a new run begins: " in error
+    assert all(f"damaged or of another run: {file.parent.resolve()}/net_g_{n}.pth" in error for n in (2, 4))
+    weights = f"path:pretrain_network_g={file}"
+    assert f"{file}: cannot be read" in fails(capsys, "test", "-opt", "tiny.yml", "--force_yml", weights)
+
+
+def test_a_new_run_does_not_archive_the_weights_it_begins_with(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    weights = "path:pretrain_network_g=experiments/tiny/models/net_g_4.pth"
+    capsys.readouterr()
+    error = fails(capsys, "train", "-opt", "tiny.yml", "--force_yml", weights)
+    assert "choose another name" in error
+    assert main(["train", "-opt", "tiny.yml", "--force_yml", "name=fine_tuned", weights]) == 0
+
+
+def test_resuming_from_a_named_state_that_is_not_there(tiny, capsys):
+    overrides = ["--force_yml", "path:resume_state=nowhere.state"]
+    assert "path:resume_state: no such file: nowhere.state" in fails(
+        capsys, "train", "-opt", "tiny.yml", *overrides
+    )
+    assert "nowhere.state: path:resume_state: no such file" in fails(
+        capsys, "train", "-opt", "tiny.yml", "--auto_resume", *overrides
+    )
+
+
+def test_another_optimizer_on_resume(tiny, capsys):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    sgd = [
+        "--force_yml",
+        "train:optim_g={type: SGD, lr: 0.1, momentum: 0.9, nesterov: true}",
+        "train:total_iter=6",
+    ]
+    assert main(["train", "-opt", "tiny.yml", "--auto_resume", *sgd]) == 2
+    assert "4.state: does not fit train:optim_g" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_two_runs_of_one_name(tiny, capsys):
+    from ir_plugins.runtime.locks import alone
+
+    Path("experiments").mkdir()
+    with alone(Path("experiments/.tiny.lock"), ""):
+        error = fails(capsys, "train", "-opt", "tiny.yml")
+    assert "experiments/tiny is being written by another run" in error
+
+
+def test_a_picture_that_breaks_while_training_is_named(tiny, capsys, monkeypatch):
+    """Behind the checks' back: the worker process meets it."""
+    monkeypatch.setattr("ir_plugins.training.preflight.check_dataset", lambda *args: 5)
+    for index in range(5):
+        shorten(f"data/train/gt/{index}.png")
+    assert main(["train", "-opt", "tiny.yml"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("basicsr train: error: ") and ".png" in error
+
+
+def test_debug_shows_the_traceback(tiny):
+    from ir_plugins.runtime.errors import UserError
+
+    with pytest.raises(UserError):
+        main(["train", "-opt", "nowhere.yml", "--debug"])
+
+
+def test_weights_of_a_loss_are_missed_before_a_folder_is_made(tiny, capsys):
+    loss = {"type": "VGGPerceptualLoss", "layer_weights": {"conv1_2": 1.0}, "weights": "vgg19.pth"}
+    options = tiny_options()
+    options["train"]["pixel_opt"] = loss
+    Path("vgg.yml").write_text(yaml.safe_dump(options))
+    assert main(["train", "-opt", "vgg.yml"]) == 2
+    assert (
+        capsys.readouterr().err
+        == "basicsr train: error: vgg.yml:44: train:pixel_opt: no such file: vgg19.pth\n"
+    )
+    assert not Path("experiments").exists()
+    layers = {"0": (64, 3), "2": (64, 64)}
+    state = {f"features.{i}.weight": torch.randn(*shape, 3, 3) / 10 for i, shape in layers.items()}
+    torch.save(state | {f"features.{i}.bias": torch.zeros(64) for i in layers}, "vgg19.pth")
+    assert main(["train", "-opt", "vgg.yml"]) == 0
+    assert all(value.isfinite().all() for value in checkpoint(4)["params"].values())
