@@ -82,13 +82,30 @@ def facts(kind: Any, arguments: Arguments) -> Facts:
     given = defaults(kind) | dict(arguments)
     if "declares" in vars(kind):  # a subclass may have other arguments than its base
         _check_names(kind, said)
-    values = {name: _resolved(getattr(said, name), given) for name in COUNTED}
+    values = {name: _counted(kind, name, getattr(said, name), given) for name in COUNTED}
     called = {name: key for name in COUNTED if isinstance(key := getattr(said, name), str)}
     return Facts(
         **values | {"size_multiple": values["size_multiple"] or 1},
         value_range=said.value_range,
         called=called | dict(said.called),
     )
+
+
+def _counted(kind: Any, fact: str, said: Said, given: Arguments) -> int | None:
+    """What a declaration comes to; a wrong value of an argument is no fault of the declaration."""
+    try:
+        value = _resolved(said, given)
+    except Exception as error:  # whatever a function from outside makes of the arguments
+        raise ValueError(f"{kind.__name__} declares {fact} by a function that fails: {error!r}") from error
+    if isinstance(said, str) and value is not None and not _is_count(value):
+        return None
+    if value is not None and not _is_count(value):
+        raise ValueError(f"{kind.__name__} declares {fact}={value!r}; expected a whole number from 1 on")
+    return value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _check_names(kind: Any, said: Declares) -> None:

@@ -57,6 +57,7 @@ class WindowAttention(Attention):
     complexity = "O(HW N C), N = window_size²"
 
     relative_position_index: Tensor
+    constant_buffers = ("relative_position_index",)  # no step needs a copy of it
     branches = 1  # attention matrices that a learned `w` mixes
 
     def __init__(

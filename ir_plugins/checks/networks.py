@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
 from ..archs.building import Shape, TooLarge, build_anywhere, build_on_meta, is_on_meta, output_shape
 from ..archs.declaration import Facts, defaults, facts, is_declared
@@ -21,10 +21,11 @@ from ..options.problems import Problem, is_block, reason, value_at
 from ..options.reading import Options
 from ..options.registries import registered
 from ..options.signatures import Keys
+from ..runtime.plugins import origin
 
 PACKAGE = Path(__file__).parents[1]
 SIDE = 8  # pixels: side of the picture that a declared network is tried on, rounded up to its size multiple
-LARGEST_TRIED = 32  # pixels: the largest side in memory
+LARGEST_TRIED = 32  # pixels: side of the picture that any other network is tried on first
 USUAL_PATCH = 64  # pixels: side of an LQ patch if the data does not say
 CHANNELS = (3, 1, 4, 6)  # of common pictures
 
@@ -53,7 +54,9 @@ def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
         options: The whole file.
     """
     network, scale = options[keys[0]], _scale(options)
-    kind, restores = registered(ARCH_REGISTRY, network["type"]), keys == ("network_g",)
+    kind = registered(ARCH_REGISTRY, network["type"])
+    model = registered(MODEL_REGISTRY, options.get("model_type"))
+    restores = keys == ("network_g",) and _feeds_the_data(model)
     try:
         said = facts(kind, network)
     except ValueError as error:
@@ -62,7 +65,7 @@ def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
     found = list(channel_problems(keys, said, options)) if restores else []
     yield from found
     try:
-        net = build_anywhere(network, random=False)
+        net = _built(network)
     except Exception as error:  # whatever a foreign class makes of its arguments
         problem = _building_problem(keys, network, error)
         if problem.keys not in [other.keys for other in found]:
@@ -73,6 +76,20 @@ def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
         yield from wrong
         if not found and not wrong:
             yield from _trial_problems(keys, net, kind, said, options, scale)
+
+
+def _built(network: Options) -> nn.Module:
+    """The network, without the time that it takes to draw its weights if it can be built without."""
+    try:
+        return build_anywhere(network, random=False)
+    except Exception:  # perhaps because it computes with them
+        return build_anywhere(network)
+
+
+def _feeds_the_data(model: Any) -> bool:
+    """Whether a model feeds its network what the datasets give; one from outside may change it before."""
+    feed = getattr(model, "feed_data", None)
+    return feed is None or origin(feed) in ("basicsr", "ir_plugins")
 
 
 def _building_problem(keys: Keys, network: Options, error: Exception) -> Problem:
@@ -174,11 +191,32 @@ def _trial_problems(
     declared = is_declared(kind)
     data = next(channels_given(options), None)
     channels = said.in_channels or (data.lq if data else 3)
-    if declared:
-        side = -(-SIDE // said.size_multiple) * said.size_multiple
-        size = side, side + said.size_multiple
-    else:
-        size = (_patch(options, scale),) * 2
+    multiple, patch = said.size_multiple, _patch(options, scale)
+    small = -(-SIDE // multiple) * multiple
+    sizes = [(small, small + multiple)] if declared else [(min(patch, LARGEST_TRIED),) * 2]
+    if patch % multiple == 0:  # some nets work at the size of the training patches only
+        sizes.append((patch, patch))
+    first: list[Problem] = []
+    for size in dict.fromkeys(sizes):
+        found = list(_problems_at(size, keys, net, said, options, scale, channels, data, declared))
+        if not found:
+            return
+        first = first or found
+    yield from first
+
+
+def _problems_at(
+    size: tuple[int, int],
+    keys: Keys,
+    net: nn.Module,
+    said: Facts,
+    options: Options,
+    scale: int,
+    channels: int,
+    data: Given | None,
+    declared: bool,
+) -> Iterator[Problem]:
+    """What a dry forward on a picture of that size shows."""
     trial = _tried(net, options[keys[0]], (1, channels, *size))
     if trial.error is None:
         there = said.out_channels or (data.gt if data else None)
@@ -219,19 +257,18 @@ def _output_problems(
 
 
 def _tried(net: nn.Module, network: Options, picture: Shape) -> Trial:
-    """A network's forward: in memory on a small picture if that is quick, else on the meta device."""
-    small = (*picture[:2], *(min(side, LARGEST_TRIED) for side in picture[2:]))
+    """A network's forward: in memory if that is quick, else on the meta device."""
     if not is_on_meta(net):
         try:
-            return Trial(small, output_shape(net, small), None)
+            return Trial(picture, output_shape(net, picture), None)
         except TooLarge:
             pass
         except Exception:  # perhaps because its weights were not drawn
-            return _tried_again(network, small)
+            return _tried_again(network, picture)
     with suppress(Exception):  # an operation without a meta function, or one that looks at numbers
         if (bare := net if is_on_meta(net) else build_on_meta(network)) is not None:
             return Trial(picture, output_shape(bare, picture), None)
-    return Trial(small, None, TooLarge())
+    return Trial(picture, None, TooLarge())
 
 
 def _tried_again(network: Options, picture: Shape) -> Trial:
@@ -268,8 +305,9 @@ def _wrong_scale(name: str, factor: int, scale: int) -> Problem:
 def _patch(options: Options, scale: int) -> int:
     """The side of an LQ patch in training; USUAL_PATCH if there is none."""
     data = value_at(options, "datasets", "train")
-    sides = value_at(data, "gt_sizes") or [value_at(data, "gt_size") or USUAL_PATCH * scale]
-    return max(1, min(sides) // scale)
+    sides = value_at(data, "gt_sizes") or [value_at(data, "gt_size")]
+    known = [side for side in sides if isinstance(side, int)] if isinstance(sides, list) else []
+    return max(1, min(known, default=USUAL_PATCH * scale) // scale)
 
 
 def _words(shape: Shape | None) -> str:

@@ -6,6 +6,7 @@ name imports the real module.  Afterwards the stand-ins are removed, so the next
 """
 
 import importlib
+import importlib.util
 import sys
 from types import ModuleType
 from typing import Any
@@ -30,7 +31,11 @@ def postpone_slow_imports() -> None:
     """
     for name, known in SLOW.items():
         if name not in sys.modules:
-            sys.modules[name] = StandIn(name, dict.fromkeys(known, name))
+            stand_in = StandIn(name, dict.fromkeys(known, name))
+            if name.startswith("scipy."):  # another thread may import a submodule meanwhile
+                spec = importlib.util.find_spec(name)
+                stand_in.__path__ = list(spec.submodule_search_locations or []) if spec else []
+            sys.modules[name] = stand_in
 
 
 def end_postponing() -> None:

@@ -3,8 +3,9 @@
 B pictures of a batch, C channels, H x W picture, s the net's scale
 """
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from typing import Literal
 
@@ -65,7 +66,7 @@ class Restorer:
             Pictures (B, C', sH, sW) of the same type and on the same device as `x`.
 
         Raises:
-            ValueError: The net's output is not a whole number of times as large as its input.
+            ValueError: The net's output is smaller than its input.
         """
         device = next((t.device for t in chain(self.net.parameters(), self.net.buffers())), x.device)
         padded = pad_to_multiple(x.to(device), self.size_multiple)
@@ -82,22 +83,30 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        with torch.inference_mode(), _not_compiled():
             yield
     finally:
         for module, training in modes:
             module.training = training
 
 
+def _not_compiled() -> AbstractContextManager:
+    """No compiled net inside; there is none before the compiler is imported, which takes a second."""
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
+
+
 def _scale(x: Tensor, y: Tensor) -> int:
-    """How many times the output is larger than the input.  Raises ValueError if no whole number."""
-    scale = y.shape[-1] // x.shape[-1]
-    if scale < 1 or list(y.shape[-2:]) != [side * scale for side in x.shape[-2:]]:
-        (h, w), (h_out, w_out) = x.shape[-2:], y.shape[-2:]
-        raise ValueError(
-            f"the net makes {h_out}x{w_out} pixels of {h}x{w}; it must make a whole number of times as many "
-            "on each side"
-        )
+    """How many times the output is larger than the input; a net may leave its own padding uncropped.
+
+    Raises:
+        ValueError: The output is smaller than the input.
+    """
+    (h, w), (h_out, w_out) = x.shape[-2:], y.shape[-2:]
+    scale = min(h_out // h, w_out // w)
+    if scale < 1:
+        raise ValueError(f"the net makes {h_out}x{w_out} pixels of {h}x{w}; it must not make fewer")
     return scale
 
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
+from ..options.signatures import takes
 from .results import SetResult
 from .validation import ValidatingModel
 
@@ -76,11 +77,49 @@ class BasicSRModel:
         return SetResult(dataloader.dataset.opt["name"], found, pictures=None, samples=[])
 
 
+class OverridingModel(BasicSRModel):
+    """One of our models whose subclass overrides `save` or `validation` with BasicSR's arguments.
+
+    The subclass hands what it is called with to ours, which then gets the rest by attributes.
+
+    Args:
+        model: Built from the subclass.
+    """
+
+    def save(self, epoch: int, current_iter: int, run_state: dict[str, Any] | None = None) -> str | None:
+        """Save with `run_state`, whether or not the subclass takes it."""
+        self.model.run_state = run_state
+        return self.model.save(epoch, current_iter)
+
+    def validation(
+        self,
+        dataloader: Any,
+        current_iter: int | str,
+        tb_logger: Any,
+        save_img: bool = False,
+        *,
+        interrupted: Callable[[], bool] | None = None,
+        chooses_best: bool = True,
+    ) -> SetResult:
+        """Validate; the whole result, even if the subclass returns nothing."""
+        self.model.validation_settings = interrupted, chooses_best
+        self.model.last_result = None
+        found = self.model.validation(dataloader, current_iter, tb_logger, save_img)
+        if isinstance(found := found or self.model.last_result, SetResult):
+            return found
+        means = dict(getattr(self.model, "metric_results", {}))
+        return SetResult(dataloader.dataset.opt["name"], means, pictures=None, samples=[])
+
+
 def trainable(model: Any) -> TrainableModel:
     """A model as TrainableModel.
 
     Args:
-        model: As BasicSR's `build_model` builds it: one of ours, or of BasicSR's kind.
+        model: As BasicSR's `build_model` builds it: one of ours, of a plugin's, or of BasicSR's kind.
     """
-    found: Any = model if isinstance(model, ValidatingModel) else BasicSRModel(model)
+    found: Any = model
+    if not isinstance(model, ValidatingModel):
+        found = BasicSRModel(model)
+    elif not (takes(model.save, "run_state") and takes(model.validation, "interrupted")):
+        found = OverridingModel(model)
     return found

@@ -25,6 +25,7 @@ class SavingModel(SRModel):
     skipped: int
     skipped_in_row: int
     last_saved: int | None = None  # the iteration of the newest checkpoint
+    run_state: dict[str, Any] | None = None  # for subclasses whose `save` does not take it
     best_metric_results: dict[str, dict[str, dict[str, Any]]]
 
     def save(self, epoch: int, current_iter: int, run_state: dict[str, Any] | None = None) -> str | None:
@@ -44,7 +45,7 @@ class SavingModel(SRModel):
         try:
             # not SRModel.save, which has no `run_state`
             self.save_networks(current_iter)
-            self.save_training_state(epoch, current_iter, run_state or {})
+            self.save_training_state(epoch, current_iter, run_state or self.run_state or {})
         except OSError as error:
             what = "net_g_latest.pth" if current_iter == -1 else f"The checkpoint of iteration {current_iter}"
             failure = f"{what} could not be saved: {error.strerror or error}; earlier ones are intact"

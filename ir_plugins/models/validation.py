@@ -45,6 +45,9 @@ class ValidatingModel(SavingModel):
     """
 
     metric_results: dict[str, float]
+    # for subclasses whose `validation` does not take or return what this one does
+    validation_settings: tuple[Callable[[], bool] | None, bool] | None = None
+    last_result: SetResult | None = None
 
     def validation(
         self,
@@ -72,6 +75,8 @@ class ValidatingModel(SavingModel):
         Raises:
             Stopped: On all ranks, if one is interrupted.
         """
+        if self.validation_settings is not None:
+            interrupted, chooses_best = self.validation_settings
         stops = interrupted or (lambda: False)
         dataset = dataloader.dataset.opt["name"]  # pyright: ignore[reportAttributeAccessIssue]
         # the statistics of norms differ between ranks, and rank 0 saves its own
@@ -92,7 +97,8 @@ class ValidatingModel(SavingModel):
             for sample in samples:
                 tag = f"{dataset}/{sample.name}"
                 tb_logger.add_image(tag, strip(sample), current_iter, dataformats="HWC")
-        return SetResult(dataset, found_means, pictures, samples)
+        self.last_result = SetResult(dataset, found_means, pictures, samples)
+        return self.last_result
 
     def _sum_up(
         self, dataset: str, pictures: list[PictureResult], current_iter, tb_logger, *, chooses_best: bool

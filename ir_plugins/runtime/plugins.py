@@ -125,7 +125,11 @@ def _is_package(file: Path) -> bool:
 
 def _module_name(shown_as: str, name: str) -> str:
     """The name under which to import a plugin.  Raises UserError if there is no such plugin."""
+    if os.pathsep in name:
+        raise UserError(f"{shown_as}: workers cannot be given a path with '{os.pathsep}' in it; rename it")
     if not _is_path(name):
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise UserError(f"{shown_as}: no module has such a name; name a file by its path: ./my_design.py")
         if importlib.util.find_spec(name.partition(".")[0]) is None:
             here = next((f"./{p}" for p in (f"{name}.py", name) if Path(p).exists()), None)
             hint = f"; {here} is here: name that" if here else "; a file is named by its path: ./my_design.py"
@@ -161,7 +165,7 @@ class _Blaming:
         self.registered = [set(table) for table in _tables()]
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if not isinstance(error, Exception | SystemExit):
+        if error is None or isinstance(error, KeyboardInterrupt):
             return
         folder = self._folder()
         place = next(_places(trace, folder), "")
@@ -206,7 +210,10 @@ def _places(trace: TracebackType | None, folder: str) -> Iterator[str]:
 def _reason(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "calls sys.exit while it is imported; a plugin only defines and registers"
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an exception of the plugin's own that cannot say what it is
+        text = ""
     taken = re.search(r"An object named '(\w+)' was already registered in '(\w+)' registry", text)
     if taken:
         return f"{taken[2]} '{taken[1]}' is taken by {_owner(taken[2], taken[1])}; take another name"

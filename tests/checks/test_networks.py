@@ -11,8 +11,9 @@ from torch import nn
 from ir_plugins.archs import building
 from ir_plugins.archs.declaration import Declares
 from ir_plugins.checks import option_file
+from ir_plugins.models import RestorationModel
 
-from basicsr.utils.registry import ARCH_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
 SWINIR = {"type": "SwinIR", "img_size": 16, "window_size": 8, "depths": [2], "num_heads": [2], "embed_dim": 6}
 RRDB = {"type": "RRDBNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 5, "num_block": 1, "num_grow_ch": 3}
@@ -259,3 +260,68 @@ def test_a_net_from_outside_that_errs_learns_where(monkeypatch, kind, text):
     options = tiny_options() | {"network_g": {"type": kind.__name__}}
     (problem,) = (p for p in option_file._problems(options, True) if p.keys[0] in ("network_g", "scale"))
     assert re.match(text, problem.text), problem.text
+
+
+class AtOneSize(nn.Module):
+    """Works at the size of the training patches only."""
+
+    declares = Declares(scale=1, in_channels=3, out_channels=3)
+
+    def forward(self, x):
+        if x.shape[-2:] != (14, 14):
+            raise ValueError("14 x 14 pixels only")
+        return x
+
+
+class ResizingTo14(nn.Module):
+    def forward(self, x):
+        return nn.functional.interpolate(x, (14, 14))
+
+
+class UsingItsWeights(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(3, 3))
+        nn.init.orthogonal_(self.weight)
+        self.inverse = torch.linalg.inv(self.weight)
+
+    def forward(self, x):
+        return x
+
+
+class WithANoiseMap(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class Mapping(RestorationModel):
+    def feed_data(self, data):
+        super().feed_data(data)
+        self.lq = torch.cat([self.lq, self.lq[:, :1]], dim=1)
+
+
+@pytest.mark.parametrize("kind", [AtOneSize, ResizingTo14, UsingItsWeights, WithANoiseMap])
+def test_what_trains_is_not_refused(monkeypatch, kind):
+    monkeypatch.setitem(ARCH_REGISTRY._obj_map, kind.__name__, kind)
+    monkeypatch.setitem(MODEL_REGISTRY._obj_map, "Mapping", Mapping)
+    options = tiny_options() | {"network_g": {"type": kind.__name__}, "scale": 1}
+    if kind is WithANoiseMap:
+        assert any("takes pictures of 4 channels" in p.text for p in option_file._problems(options, True))
+        options["model_type"] = "Mapping"
+    assert not list(option_file._problems(options, True))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"scale": lambda a: a["mode"].upper()}, {"size_multiple": (7, 7)}, {"in_channels": 0}, {"scale": 2.0}],
+)
+def test_a_declaration_that_means_nothing_gets_one_line(monkeypatch, said):
+    kind = type("Odd", (ResizingTo14,), {"declares": Declares(**said)})
+    monkeypatch.setitem(ARCH_REGISTRY._obj_map, "Odd", kind)
+    options = tiny_options() | {"network_g": {"type": "Odd"}, "scale": 1}
+    (problem,) = option_file._problems(options, True)
+    assert problem.text.startswith(f"Odd declares {next(iter(said))}")

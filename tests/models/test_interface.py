@@ -85,3 +85,28 @@ def test_a_validation_that_does_not_choose_the_best(loader, chooses_best):
     model.validation(loader, 3, None, chooses_best=chooses_best)
     assert Path("experiments/tiny/models/net_g_best.pth").exists() == chooses_best
     assert model.best_metric_results["val"]["psnr"]["iter"] == 3
+
+
+class Old(RestorationModel):
+    """A subclass written for BasicSR's arguments."""
+
+    def save(self, epoch, current_iter):
+        super().save(epoch, current_iter)
+
+    def validation(self, dataloader, current_iter, tb_logger, save_img=False):
+        super().validation(dataloader, current_iter, tb_logger, save_img)
+
+
+def test_a_subclass_with_basicsrs_arguments_loses_nothing(loader):
+    plain = small_model()
+    old = Old(plain.opt)
+    model = trainable(old)
+    assert model is not old and trainable(plain) is plain
+    for folder in (STATES, Path("experiments/tiny/models")):
+        folder.mkdir(parents=True)
+    assert model.save(0, 2, {"place": [0, 4]}) is None
+    assert torch.load(STATES / "2.state", weights_only=True)["place"] == [0, 4]
+    found = model.validation(loader, 2, None, chooses_best=False)
+    assert len(found.pictures) == 2 and found.means["psnr"] > 0
+    with pytest.raises(Stopped):
+        model.validation(loader, 2, None, interrupted=lambda: True)
