@@ -156,7 +156,7 @@ class _KeySemanticNet(nn.Module):
 
     Args:
         in_chans: Channels of input and output: 1 (gray) or 3.
-        embed_dim: Channels inside, in the first stage; a multiple of every entry of num_heads.
+        embed_dim: Channels of the first stage; the channels of each stage are a multiple of its num_heads.
         depths: Layers of each stage.
         num_heads: Attention heads of each stage.
         window_size: Side of a window in pixels; a window has up to N = window_size² tokens.

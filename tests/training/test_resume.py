@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 import yaml
 from long_runs import LAST, RUNS, TOTAL, differences, finish, same, short, states
+from tqdm import tqdm
 
 from ir_plugins.cli import main
 from ir_plugins.models import RestorationModel
@@ -35,6 +37,8 @@ def processes(name, overrides, ranks=1):
 
 
 def _run(arguments, names, rank):
+    # forks share the lock of a progress bar that their parent has made; one that is killed may hold it
+    tqdm.set_lock(threading.RLock())
     os.environ.update({name: str(value) for name, value in names.items()}, MASTER_ADDR="localhost")
     os._exit(main(arguments))
 
