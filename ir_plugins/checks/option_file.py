@@ -178,8 +178,10 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
         if names[keys] in [names[other] for other in measured[:n]]:
             yield Problem(keys, f"is {names[keys]!r}, as another set's is; their figures would be mixed up")
     for keys, name in names.items():
-        if name is not None and not (
-            isinstance(name, str) and re.fullmatch(r"(?!\.*$)[^/\\\x00-\x1f]{1,100}", name)
+        if (
+            name is not None
+            and (keys, name) != (("val", "suffix"), "")
+            and not (isinstance(name, str) and re.fullmatch(r"(?!\.*$)[^/\\\x00-\x1f]{1,100}", name))
         ):
             yield Problem(
                 keys, f"is {name!r}; expected a word that can name a folder: no slash, not only dots"

@@ -50,6 +50,8 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     roots = {key: str(value) for key, value in given.items() if value not in (None, "none")}
     faults = []
     for key, root in roots.items():
+        if backend == "disk" and getattr(kind, "takes_a_file", False) and Path(root).is_file():
+            continue
         try:
             _check_root(f"{name}:{key}", root, backend)
         except UserError as error:
@@ -59,7 +61,7 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     if opt.get("phase") == "train" and (opt.get("gt_size") or 0) % _scale(opt):
         raise UserError(f"{name}:gt_size: {opt['gt_size']} is no multiple of scale {_scale(opt)}; take one")
     if hasattr(kind, "pairings_of"):
-        return _check_ours(name, opt, kind, roots, backend)
+        return _check_ours(name, opt, kind, backend)
     # video clips lie in folders of folders, and `meta_info` lists its pairs in another way
     if "num_frame" in opt or opt.get("meta_info") is not None:
         return None
@@ -75,19 +77,19 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     return count
 
 
-def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, str], backend: str) -> int:
+def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, backend: str) -> int:
     """Check a dataset of one of our classes, which pair their pictures; return the number of images."""
     try:
         pairings = kind.pairings_of(opt)
     except UserError as error:
         raise UserError(f"{name}:{error}" if re.match(r"\w+: ", str(error)) else f"{name}: {error}") from None
     looks = {}
-    for root in kind.roots(opt):
-        where, folder = f"{name}:dataroot_{root}", roots[f"dataroot_{root}"]
+    for root, folder in kind.roots(opt).items():
+        where = f"{name}:dataroot_{root}"
         # each once: in SPAD several LQ have one GT
         files = list(dict.fromkeys(pairing.files[root] for pairing in pairings))
         seen = dict(zip(files, _looks(where, folder, files, backend), strict=True))
-        if (bits := kind.bits_of(opt)) > 8:
+        if (bits := kind.bits_of(opt)) > 8 and kind.needs_its_bits:
             _check_bits(where, folder, seen, kind, bits)
         looks[root] = [seen[pairing.files[root]] for pairing in pairings]
     if "gt" not in looks:
@@ -142,15 +144,20 @@ def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
     """The size and format of every image.  Raises UserError if some are not whole."""
     environment = _open(where, root) if backend == "lmdb" else None
 
+    def readable(seen: Look) -> Look:
+        if seen.bits > 16:  # OpenCV reads no colour picture from such a file
+            raise Broken(f"{seen.bits} bits: save it with 8 or 16")
+        return seen
+
     def look(image: str) -> Look | str:
         try:
             if environment is None:
-                return look_at_file(Path(root, image))
+                return readable(look_at_file(Path(root, image)))
             with environment.begin(buffers=True) as transaction:
                 value = transaction.get(image.encode())
                 if value is None:
                     raise Broken("in meta_info.txt, but not stored")
-                return look_at_bytes(value)
+                return readable(look_at_bytes(value))
         except Broken as error:
             return f"{image} ({error})"
         except lmdb.Error:  # a damaged page of the database

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class Pairing(NamedTuple):
 
     Args:
         name: The path of GT below its root without its ending, "indoor/0001"; the path of LQ if a list gives
-            several LQ the same GT.
+            several LQ the same GT.  If two would be equal, they keep their endings.
         files: For each kind ("gt", "lq") the path below its root; in an LMDB, the key.
     """
 
@@ -42,15 +42,19 @@ def pair(
             GT's paths in two columns, as SPAD's.
 
     Raises:
-        UserError: A folder is empty or has a name twice, the list cannot be used, or names do not pair; the
-            message begins with the option and names everything without a counterpart.
+        UserError: A folder is empty, or has a name twice that others pair with, the list cannot be used, or
+            names do not pair; the message begins with the option and names everything without a counterpart.
     """
     chosen = None if listing is None else _listed(listing)
     if chosen is not None and len(chosen[0]) == 2:
         return _in_two_columns(roots, chosen, backend, str(listing))
-    found = {kind: _names(f"dataroot_{kind}", root, backend) for kind, root in roots.items()}
+    pairs = len(roots) > 1
+    found = {kind: _names(f"dataroot_{kind}", root, backend, pairs) for kind, root in roots.items()}
     first = "gt" if "gt" in roots else next(iter(roots))
-    names = list(found[first]) if chosen is None else [_stem(columns[-1]) for columns in chosen]
+    by_file = {file: name for name, file in found[first].items()}  # a list may use other endings
+    names = list(found[first])
+    if chosen is not None:
+        names = [by_file.get(columns[-1], _stem(columns[-1])) for columns in chosen]
     missing: dict[str, set[str]] = {kind: set() for kind in roots}
     pairings = []
     for name in names:
@@ -69,8 +73,22 @@ def pair(
     return _in_order(pairings)
 
 
-def _names(option: str, root: str, backend: str) -> dict[str, str]:
-    """The path or key of each picture below a root, by its name."""
+def distinct_names(files: Iterable[str]) -> dict[str, str]:
+    """A name for each file: its path without the ending, unless another file would have the same.
+
+    Args:
+        files: Paths below one root; one that comes twice has one name.
+    """
+    names = {file: _stem(file) for file in files}
+    while True:
+        counts = Counter(names.values())
+        if not (twins := [file for file, name in names.items() if counts[name] > 1 and name != file]):
+            return names
+        names |= {file: file for file in twins}  # a.jpg.png may now be in the way of a.jpg
+
+
+def _names(option: str, root: str, backend: str, pairs: bool = True) -> dict[str, str]:
+    """The path or key of each picture below a root, by its name; `pairs`: refuse equal names."""
     if backend == "lmdb":
         meta = Path(root, "meta_info.txt")
         if not meta.is_file():
@@ -81,20 +99,25 @@ def _names(option: str, root: str, backend: str) -> dict[str, str]:
             raise UserError(f"{option}: {meta} is empty; make the LMDB again with `basicsr lmdb`")
         return {key: key for key in keys}
     folder = existing_folder(root, option)
-    names: dict[str, str] = {}
-    twins = []
-    for path in image_files(folder, recursive=True):
-        file = path.relative_to(folder).as_posix()
-        if (name := _stem(file)) in names:
-            twins.append(f"{names[name]} and {file}")
-        names[name] = file
-    if not names:
+    files = [path.relative_to(folder).as_posix() for path in image_files(folder, recursive=True)]
+    if not files:
         raise UserError(f"{option}: {root} holds no pictures; name the folder that does")
+    if pairs:
+        _refuse_twins(option, root, files)
+    return {name: file for file, name in distinct_names(files).items()}
+
+
+def _refuse_twins(option: str, root: str, files: list[str]) -> None:
+    seen: dict[str, str] = {}
+    twins = []
+    for file in files:
+        if (name := _stem(file)) in seen:
+            twins.append(f"{seen[name]} and {file}")
+        seen[name] = file
     if twins:
         raise UserError(
             f"{option}: {root} has a name twice: {listed(twins, NAMES_SHOWN)}; rename or remove one"
         )
-    return names
 
 
 def _stem(file: str) -> str:
@@ -136,11 +159,13 @@ def _in_two_columns(
         raise UserError("meta_info_file: two columns are LQ and GT, but this dataset has other kinds too")
     pairings = []
     shared = {gt for gt, count in Counter(gt for _, gt in columns).items() if count > 1}
+    names = distinct_names(lq if gt in shared else gt for lq, gt in columns)
     for lq, gt in columns:
         if ".." in Path(lq).parts + Path(gt).parts:
             raise UserError(f"meta_info_file: {lq} {gt} leads out of the folders; write paths below them")
         both = {"lq": lq, "gt": gt} if backend == "disk" else {"lq": _stem(lq), "gt": _stem(gt)}
-        pairings.append(Pairing(_stem(lq if gt in shared else gt), {kind: both[kind] for kind in roots}))
+        name = names[lq if gt in shared else gt]
+        pairings.append(Pairing(name, {kind: both[kind] for kind in roots}))
     if backend == "lmdb":  # missing files are found when each one is checked
         wanted = {kind: {pairing.files[kind] for pairing in pairings} for kind in roots}
         missing = {

@@ -14,6 +14,7 @@ from basicsr.utils.registry import METRIC_REGISTRY
 
 from ..options.problems import reason
 from ..options.registries import registered
+from ..pictures.files import IMAGE_SUFFIXES
 from .samples import Sample
 
 
@@ -139,7 +140,7 @@ def compares(block: Mapping[str, Any]) -> bool:
 def picture_name(data: Mapping[str, Any], opt: Mapping[str, Any]) -> str:
     """Name a picture by its place below its dataset's folder, without an ending.
 
-    The name never leads out of the folder that it is used in.
+    The name never leads out of the folder that it is used in.  a.jpg beside a.png keeps its ending.
 
     Args:
         data: A batch of one; it has `name`, or `lq_path`, which is a file or the key of an LMDB.
@@ -154,6 +155,14 @@ def picture_name(data: Mapping[str, Any], opt: Mapping[str, Any]) -> str:
             name = path.as_posix()
         else:
             root = next((root for root in roots if root in path.parents), path.parent)
-            name = path.relative_to(root).with_suffix("").as_posix()
+            name = path.relative_to(root)
+            name = (name if _has_twin(path) else name.with_suffix("")).as_posix()
     parts = [re.sub(r"[\x00-\x1f]", "_", part) for part in re.split(r"[/\\]", name)]
     return "/".join(part for part in parts if part.strip(". ")) or "picture"
+
+
+def _has_twin(path: Path) -> bool:
+    """Whether a picture of the same name but for the ending lies beside it."""
+    endings = {form for ending in IMAGE_SUFFIXES for form in (ending, ending.upper())}
+    endings = {ending for ending in endings if ending.lower() != path.suffix.lower()}
+    return any(path.with_suffix(ending).exists() for ending in endings)

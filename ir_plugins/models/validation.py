@@ -16,6 +16,7 @@ from basicsr.utils import get_root_logger, tensor2img
 
 from ..archs.declaration import facts
 from ..inference import Restorer
+from ..pictures.alpha import with_alpha
 from ..pictures.writing import write_picture
 from ..runtime.distributed import as_on_first_rank, gathered, on_any_rank
 from ..runtime.errors import Stopped
@@ -147,6 +148,8 @@ class ValidatingModel(SavingModel):
                 visuals["result"] = visuals["result"].nan_to_num(0)
             if save_img:
                 picture = self.as_picture(visuals["result"])
+                if "alpha" in data:
+                    picture = with_alpha(picture, data["alpha"][0].numpy())
                 self._save_picture(picture, dataset.opt["name"], title, current_iter)
             values, fault = self._measured_values(visuals, finite)
             group = dataset.groups[index] if getattr(dataset, "groups", None) else ""
@@ -237,7 +240,9 @@ class ValidatingModel(SavingModel):
         if self.is_train:
             path = folder / name / f"{end}_{current_iter}.png"
         else:
-            path = folder / dataset / f"{name}_{self.opt['val'].get('suffix') or self.opt['name']}.png"
+            suffix = self.opt["val"].get("suffix")
+            end = "" if suffix == "" else f"_{suffix or self.opt['name']}"
+            path = folder / dataset / f"{name}{end}.png"
         try:
             write_picture(path, picture)
         except OSError as error:

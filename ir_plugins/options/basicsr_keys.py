@@ -38,7 +38,7 @@ KEYS: dict[Keys, Key] = {
     ("val", "val_freq"): _Filled(int, "validate every so many steps; default save_checkpoint_freq", least=1),
     ("val", "save_img"): _Filled(bool, "save the restored pictures"),
     ("val", "pbar"): Key(bool, "show a progress bar"),
-    ("val", "suffix"): Key(str, "end of the names of saved pictures; default: the run's name"),
+    ("val", "suffix"): Key(str, "end of the names of a test's pictures; '': none; default: the run's name"),
     ("val", "metrics"): Key(
         dict, "what to measure: under any name a block with a type of `basicsr list metrics`"
     ),

@@ -7,12 +7,15 @@ import cv2
 import numpy as np
 
 from ..runtime.errors import UserError
+from .alpha import alpha_of
+from .files import Look, look_at_bytes, look_at_file
 from .mapped import MappedLmdb
 from .raw import Broken, has_valid_checksum, is_raw, view
 
 FLAGS = {
     "color": cv2.IMREAD_COLOR,
     "any": cv2.IMREAD_ANYCOLOR,  # gray files stay gray
+    "deep": cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
     "unchanged": cv2.IMREAD_UNCHANGED,
 }
 
@@ -36,10 +39,10 @@ class Store:
         root: The folder or LMDB.
         backend: disk or lmdb.
         flag: How an encoded picture is decoded: "color", to 8 bits, BGR; "any", the same, but gray stays
-            gray; "unchanged".
+            gray; "deep", BGR of as many bits as it has; "unchanged".
     """
 
-    def __init__(self, root: str, backend: str, flag: Literal["color", "any", "unchanged"]):
+    def __init__(self, root: str, backend: str, flag: Literal["color", "any", "deep", "unchanged"]):
         self.root, self.flag = root, FLAGS[flag]
         self._database = MappedLmdb(root) if backend == "lmdb" else None
 
@@ -71,6 +74,30 @@ class Store:
         if pixels is None:
             raise undecodable(self.where(file), len(content))
         return pixels if pixels.ndim == 3 else pixels[..., None]
+
+    def alpha(self, file: str) -> np.ndarray | None:
+        """The alpha channel of a picture, (H, W), uint8; None if it has none, or is opaque.
+
+        Args:
+            file: Its path below the root, or its key; `read` could read it.
+        """
+        return alpha_of(self._content(file))
+
+    def look(self, file: str) -> Look:
+        """Size and format of a picture, by its header.
+
+        Args:
+            file: Its path below the root, or its key.
+
+        Raises:
+            UserError: It is no image, or truncated.
+        """
+        try:
+            if self._database:
+                return look_at_bytes(self._database.get(file))
+            return look_at_file(self.path(file))
+        except Broken as error:
+            raise UserError(f"{self.where(file)} is broken ({error}); replace or remove it") from None
 
     def path(self, file: str) -> str:
         """The path of a picture, or its key: `lq_path` or `gt_path` of an item."""

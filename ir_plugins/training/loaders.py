@@ -93,6 +93,9 @@ def _picture_loader(opt: Options, data: Options, what: str) -> DataLoader:
     dataset = sorted_dataset(data)
     loader = build_dataloader(dataset, data, num_gpu=opt["num_gpu"], dist=opt["dist"])
     get_root_logger().info(f"{what} {data['name']}: {len(dataset)}")
+    if opt["rank"] == 0 and hasattr(dataset, "notes"):
+        for note in dataset.notes():
+            get_root_logger().info(f"{data['name']}: {note}")
     return loader
 
 

@@ -87,6 +87,9 @@ def changed(*keys, value):
 @pytest.mark.parametrize("name", ["", ".", "..", "../data", "a/b", "/tmp/x", "a\0b", "x" * 300, 3, [1]])
 @pytest.mark.parametrize("keys", [("name",), ("datasets", "val", "name"), ("val", "suffix")])
 def test_names_cannot_lead_out_of_their_folder(workplace, keys, name):
+    if keys == ("val", "suffix") and name == "":  # a test's pictures are then called as their inputs
+        assert not problems(changed(*keys, value=name))
+        return
     (line,) = problems(changed(*keys, value=name))
     assert f"{':'.join(keys)}: is {name!r}; expected a word that can name a folder" in line
 

@@ -12,6 +12,7 @@ import pytest
 import ranks
 import torch
 import yaml
+from picture_sets import random_pixels, save
 from tiny import tiny_options, write_pairs
 from torch import nn
 from torch.utils.data import Dataset
@@ -308,6 +309,42 @@ def test_groups_have_lines_and_pictures_folders_of_their_own(twice, monkeypatch,
     assert [line["images"] for line in table.values()] == ["1", "2", "3"]
     expected = [values[0], np.mean(values[1:]), np.mean(values)]
     assert [line["psnr"] for line in table.values()] == [f"{value:.4f}" for value in expected]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_all_kinds_of_pictures_are_restored_and_called_as_they_are(twice, bits):
+    folder = Path("data/jumble")
+    pictures = {
+        "a.bmp": (3, np.uint8),
+        "a.png": (4, np.uint8),
+        "b.png": (1, np.uint16),
+        "s/a.png": (3, np.uint8),
+    }
+    for seed, (name, (channels, dtype)) in enumerate(pictures.items()):
+        save(folder / name, random_pixels(9, 11, channels, dtype, seed))
+    (folder / "notes.txt").touch()
+    one = {"type": "LQDataset", "name": "all", "dataroot_lq": str(folder), "io_backend": {"type": "disk"}}
+    write(
+        {
+            **twice,
+            "datasets": {"test_1": one, "test_2": one | {"name": "one", "dataroot_lq": f"{folder}/b.png"}},
+        }
+    )
+    measure("val:suffix=''", f"val:bits={bits}", f"datasets:test_1:bits={bits}")
+    results = {
+        str(path.relative_to(ROOT / "visualization")): cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        for path in sorted(ROOT.rglob("*.png"))
+    }
+    assert list(results) == ["all/a.bmp.png", "all/a.png.png", "all/b.png", "all/s/a.png", "one/b.png"]
+    for name, picture in results.items():
+        assert picture.shape == (18, 22, 4 if name == "all/a.png.png" else 3)
+        assert picture.itemsize == bits // 8
+    alpha = cv2.imread(f"{folder}/a.png", cv2.IMREAD_UNCHANGED)[..., 3]
+    alpha = cv2.resize(alpha, (22, 18), interpolation=cv2.INTER_CUBIC).astype(int)
+    np.testing.assert_array_equal(results["all/a.png.png"][..., 3], alpha * (257 if bits == 16 else 1))
+    log = next(ROOT.glob("*.log")).read_text()
+    assert "not a picture's: notes.txt" in log and "share a name, so their results keep the ending" in log
+    assert "1 of 4 have an alpha channel" in log and "1 of 4 are gray and become colour: b.png" in log
 
 
 def test_models_of_basicsr_tell_means_alone(twice):

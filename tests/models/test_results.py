@@ -120,6 +120,15 @@ def test_a_picture_is_called_by_its_place_and_never_leads_out(data, opt, name):
     assert picture_name({key: [value] for key, value in data.items()}, opt) == name
 
 
+def test_pictures_that_share_a_name_keep_their_endings(tmp_path):
+    """In BasicSR's datasets; the second result overwrote the first."""
+    for name in ("a.png", "a.JPG", "b.png"):
+        (tmp_path / name).touch()
+    opt = {"dataroot_lq": str(tmp_path), "io_backend": {"type": "disk"}}
+    found = [picture_name({"lq_path": [f"{tmp_path}/{name}"]}, opt) for name in ("a.png", "a.JPG", "b.png")]
+    assert found == ["a.png", "a.JPG", "b"]
+
+
 def test_whatever_a_metric_raises_is_reported_of_its_picture():
     small = np.zeros((24, 28, 3), np.uint8)
     values, fault = measure({"img": small}, {"m": {"type": "calculate_niqe", "crop_border": 0}})

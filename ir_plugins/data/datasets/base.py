@@ -57,6 +57,8 @@ class PictureDataset(Dataset):
     )
     needed: tuple[str, ...] = ("io_backend", "dataroot_gt")
     needs_scale_1 = False
+    needs_its_bits = True  # whether `bits: 16` refuses files of other bits or channels
+    takes_a_file = False  # whether a dataroot may be one picture
 
     def __init__(self, opt: dict[str, Any]):
         for key, text in self.option_problems(opt):
@@ -68,7 +70,8 @@ class PictureDataset(Dataset):
         self.pairings = self.pairings_of(opt)
         # if the root holds folders, a test reports each of them
         self.groups = [pairing.name.split("/")[0] if "/" in pairing.name else "" for pairing in self.pairings]
-        flag = "unchanged" if self.bits == 16 else "any" if self.colour == "y" else "color"
+        deep = "unchanged" if self.needs_its_bits else "deep"
+        flag = deep if self.bits == 16 else "any" if self.colour == "y" else "color"
         backend = opt["io_backend"]["type"]
         self._stores = {kind: Store(root, backend, flag) for kind, root in self.roots(opt).items()}
 
@@ -179,7 +182,7 @@ class PictureDataset(Dataset):
     def _read(self, kind: str, file: str) -> np.ndarray:
         store = self._stores[kind]
         pixels = store.read(file, verified=not self.training)  # in training only the patch is read
-        if self.bits == 16 and (pixels.dtype != np.uint16 or pixels.shape[2] != 3):
+        if self.bits == 16 and self.needs_its_bits and (pixels.dtype != np.uint16 or pixels.shape[2] != 3):
             found = f"{pixels.shape[2]} channels of {8 * pixels.itemsize} bits"
             raise UserError(f"{store.where(file)} has {found}; {type(self).__name__} needs 3 of 16 bits")
         return pixels

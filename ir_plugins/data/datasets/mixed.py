@@ -64,6 +64,12 @@ class MixedDataset(Dataset):
         """The channels of lq, None if the sets are no blocks of datasets."""
         return None if any(_type_problems(opt.get("sets"))) else next(iter(_channels(opt).values()))
 
+    def notes(self) -> Iterator[str]:
+        """Lines for the log of the sets that have some."""
+        for part in self.sets:
+            if hasattr(part, "notes"):
+                yield from part.notes()
+
     def __len__(self) -> int:
         return self.ends[-1]
 

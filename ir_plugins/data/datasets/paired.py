@@ -8,7 +8,7 @@ import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from ...options.problems import Key
-from ...pictures.window import Window, to_tensor
+from ...pictures.window import Window
 from .base import COLOUR, PictureDataset, shared_keys
 
 
@@ -83,33 +83,3 @@ class DualPixelDataset(PairedDataset):
     def channels(cls, opt: Mapping[str, Any]) -> int:
         """The channels of lq."""
         return 6
-
-
-@DATASET_REGISTRY.register()
-class LQDataset(PairedDataset):
-    """Pictures without ground truth in one folder or LMDB, to be restored: in validation and test only.
-
-    Unlike BasicSR's SingleImageDataset it reads 16 bits, subfolders and lists.  An item has no gt; its name
-    is the picture's path below its root without the ending.
-    """
-
-    needed = ("io_backend", "dataroot_lq")
-    option_keys: Mapping[str, Key] = {
-        **{key: PairedDataset.option_keys[key] for key in ("io_backend", "meta_info_file", "color", "bits")},
-        **shared_keys("dataroot_lq"),
-    }
-
-    @staticmethod
-    def roots(opt: Mapping[str, Any]) -> dict[str, str]:
-        return {"lq": opt["dataroot_lq"]}
-
-    @classmethod
-    def option_problems(cls, opt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        yield from super().option_problems(opt)
-        if opt.get("phase") == "train":
-            yield "type", "is LQDataset, which has nothing to learn from; PairedDataset has ground truth too"
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        pairing = self.pairings[index]
-        lq = to_tensor(self.coloured(self._read("lq", pairing.files["lq"])))
-        return {"lq": lq, "lq_path": self._stores["lq"].path(pairing.files["lq"]), "name": pairing.name}

@@ -21,7 +21,7 @@ from picture_sets import (
 )
 from picture_sets import write as write_three
 
-from ir_plugins.data import DualPixelDataset, LQDataset, PairedDataset
+from ir_plugins.data import DualPixelDataset, PairedDataset
 from ir_plugins.runtime.errors import UserError
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
@@ -231,32 +231,8 @@ def test_both_views_and_gt_are_cut_and_turned_alike(tmp_path, storage):
     assert len(seen) > 80
 
 
-# -- pictures without GT
-
-
-@pytest.mark.parametrize("storage", STORAGES)
-@pytest.mark.parametrize("bits", [8, 16])
-def test_pictures_without_gt(tmp_path, storage, bits):
-    dtype = np.uint8 if bits == 8 else np.uint16
-    pixels = {name: random_pixels(11, 13, dtype=dtype, seed=seed) for seed, name in enumerate("ab")}
-    for name, picture in pixels.items():
-        save(tmp_path / f"lq/s/{name}.png", picture)
-    options = stored({"dataroot_lq": str(tmp_path / "lq")}, storage) | {"bits": bits}
-    dataset = opened(LQDataset, count=2, **options)
-    assert dataset.groups == ["s", "s"]
-    for index, name in enumerate("ab"):
-        item = dataset[index]
-        assert set(item) == {"lq", "lq_path", "name"} and item["name"] == f"s/{name}"
-        assert torch.equal(item["lq"], as_tensor(pixels[name]))
-
-
-def test_there_is_nothing_to_learn_from_lq_alone(tmp_path):
-    save(tmp_path / "lq/a.png", random_pixels(11, 13))
-    with pytest.raises(UserError, match="type: is LQDataset, which has nothing to learn from"):
-        LQDataset(block(LQDataset, "train", dataroot_lq=str(tmp_path / "lq")))
-
-
 def test_16_bits_of_one_channel_are_refused_before_a_run(tmp_path):
-    save(tmp_path / "lq/a.png", random_pixels(11, 13, 1, np.uint16))
-    message = refused(LQDataset, dataroot_lq=str(tmp_path / "lq"), bits=16)
-    assert "a.png (1 of 16)" in message
+    for folder in ("gt", "lq"):
+        save(tmp_path / folder / "a.png", random_pixels(11, 13, 1, np.uint16))
+    roots = {"dataroot_gt": str(tmp_path / "gt"), "dataroot_lq": str(tmp_path / "lq")}
+    assert "a.png (1 of 16)" in refused(PairedDataset, **roots, bits=16)
