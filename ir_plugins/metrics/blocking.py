@@ -1,9 +1,11 @@
 """PSNR that counts the visible edges of JPEG's blocks."""
 
 import math
+from typing import Literal
 
 import numpy as np
 
+from ..runtime.arguments import check_choice
 from .pictures import Channels, Picture, Planes, planes
 from .pixels import decibels
 from .registering import metric
@@ -17,6 +19,7 @@ def psnr_b(
     img2: Picture,
     *,
     channels: Channels = "gray",
+    blocks: Literal["same", "y"] = "same",
     data_range: float = 255.0,
     round_luma: bool = False,
 ) -> float:
@@ -30,14 +33,18 @@ def psnr_b(
         img: The result, (H, W, C) BGR or (H, W), in 0..L, and clamped to it.
         img2: GT, of the same shape.
         channels: gray, luma as MATLAB's rgb2gray; y, as its rgb2ycbcr; rgb, one BEF of all channels.
+        blocks: Where BEF looks for blocks: same, in `channels`; y, in luma as MATLAB's rgb2ycbcr (16..235 of
+            255).  The tables of colour JPEG have the error of rgb and the blocks of y.
         data_range: L, the value of white in the pictures as they are passed: 255 in every validation.
         round_luma: Round luma to 256 levels before it is compared.
 
     Raises:
         UserError: Shapes differ.
     """
+    check_choice("blocks", blocks, ("same", "y"))
     x, y = planes(img, img2, channels=channels, data_range=data_range, round_luma=round_luma)
-    return decibels(float(np.square(x - y).mean()) + blocking_effect(x), data_range)
+    searched = x if blocks == "same" else planes(img, img, channels=blocks, data_range=data_range)[0]
+    return decibels(float(np.square(x - y).mean()) + blocking_effect(searched), data_range)
 
 
 def blocking_effect(x: Planes) -> float:

@@ -11,6 +11,12 @@ from ir_plugins.runtime.errors import UserError
 
 def reference(result, gt):
     """Yim and Bovik's equations pixel by pixel, for gray pictures of at least 8x8."""
+    h, w = result.shape
+    mse = sum((float(result[i, j]) - float(gt[i, j])) ** 2 for i in range(h) for j in range(w)) / (h * w)
+    return 10 * math.log10(255**2 / (mse + reference_effect(result)))
+
+
+def reference_effect(result):
     x, h, w = result.astype(float), *result.shape
     across, within = [], []
     for i in range(h):
@@ -22,8 +28,7 @@ def reference(result, gt):
     effect = 0.0
     if across and np.mean(across) > np.mean(within):
         effect = math.log2(8) / math.log2(min(h, w)) * (np.mean(across) - np.mean(within))
-    mse = sum((x[i, j] - float(gt[i, j])) ** 2 for i in range(h) for j in range(w)) / (h * w)
-    return 10 * math.log10(255**2 / (mse + effect))
+    return effect
 
 
 def as_jpeg(picture, quality):
@@ -68,6 +73,28 @@ def test_of_colour_luma_is_measured(photograph, channels):
     rounded = [np.round(p) for p in luma]
     found = psnr_b(result, photograph, channels=channels, round_luma=True)
     assert found == pytest.approx(reference(*rounded), abs=1e-9)
+
+
+@pytest.mark.parametrize("h, w", [(80, 128), (43, 61)])
+@pytest.mark.parametrize("quality", [10, 40])
+def test_colour_has_the_error_of_rgb_and_the_blocks_of_luma(photograph, quality, h, w):
+    """As the tables of colour JPEG: RGB's mean square error and the factor of luma from 16 to 235."""
+    gt = photograph[:h, :w]
+    result = as_jpeg(gt, quality)
+    mse = sum((int(a) - int(b)) ** 2 for a, b in zip(result.ravel(), gt.ravel(), strict=True)) / gt.size
+    luma = np.array(
+        [[16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255 for b, g, r in row] for row in result]
+    )
+    expected = 10 * math.log10(255**2 / (mse + reference_effect(luma)))
+    found = psnr_b(result, gt, channels="rgb", blocks="y")
+    assert found == pytest.approx(expected, abs=1e-9)
+    # studio range is 219/255 as wide, so its blocks cost less; and RGB's error is more than luma's
+    assert psnr_b(result, gt, channels="rgb") < found < psnr(result, gt)
+    assert found < psnr_b(result, gt, channels="y") - 0.3
+    unit = psnr_b(result / 255, gt / 255, channels="rgb", blocks="y", data_range=1.0)
+    assert unit == pytest.approx(found, abs=1e-9)
+    with pytest.raises(UserError, match="blocks"):
+        psnr_b(result, gt, blocks="cbcr")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 20), (20, 1), (7, 8), (2, 9), (5, 7, 3)])

@@ -26,6 +26,7 @@ BLOCKS = [
     {"type": "ssim", "mode": "zero_padded", "better": "higher"},
     {"type": "ssim", "mode": "skimage"},
     {"type": "psnr_b", "channels": "y"},
+    {"type": "psnr_b", "channels": "rgb", "blocks": "y"},
     {"type": "mae", "crop_border": 1},
     {"type": "psnr_aligned"},
     {"type": "ssim_aligned", "data_range": 255},
