@@ -4,12 +4,13 @@ Training (DF2K = DIV2K + Flickr2K), into datasets/DF2K/DF2K_HR_sub.lmdb, DF2K_LR
 
     python scripts/prepare_sr.py --input DIV2K_train_HR Flickr2K_HR --name DF2K --lmdb
 
-Testing, uncut, into datasets/Set5/GTmod12, LRbicx2, LRbicx3, LRbicx4:
+Testing, uncut, into datasets/Set5/GTmod2, LRbicx2, GTmod3, LRbicx3, GTmod4, LRbicx4:
 
     python scripts/prepare_sr.py --input Set5/original --name Set5 --whole
 
 Each image is trimmed to a multiple of all scales, made small as a whole, and only then cut, so an LR crop is
-exactly what lies under its HR crop.  Crops are BasicSR's: a grid of --step and a last one flush with the
+exactly what lies under its HR crop.  With --whole it is trimmed for each scale by itself, as for published
+figures, so each scale has its own HR.  Crops are BasicSR's: a grid of --step and a last one flush with the
 edge; a side shorter than --crop_size stays uncut.  Images become 8-bit colour as BasicSR reads them (gray is
 tripled, 16 bit reduced); an alpha channel is refused.
 

@@ -38,8 +38,10 @@ EXPECTED = {
         "DF2K_HR_sub": {"0001_s001.png", "000001_s001.png"},
         "DF2K_LR_bicubic_X4_sub": {"0001_s001.png", "000001_s001.png"},
     },
-    **{name: {"GT": GT, "GTmod12": GT, "LRbicx2": GT, "LRbicx3": GT, "LRbicx4": GT} for name in
-       ("Set5", "Set14", "BSD100", "Urban100", "Manga109")},
+    **{
+        name: {"GT": GT} | {f"{folder}{scale}": GT for folder in ("GTmod", "LRbicx") for scale in (2, 3, 4)}
+        for name in ("Set5", "Set14", "BSD100", "Urban100", "Manga109")
+    },
     **{name: {"GT": GT} for name in ("CBSD68", "Kodak24", "McMaster", "LIVE1")},
     **{name: {"GT": GRAY} for name in ("Set12", "BSD68", "Classic5")},
     "BSDS500": {"GT": {"2018.jpg", "3063.jpg"}},
@@ -220,7 +222,7 @@ def test_the_codec_is_passed_on(workplace, monkeypatch):
     monkeypatch.setattr(jobs, "write_lmdb", remember)
     source = write_layout("Set5", Path("source"), SIZE)
     assert run("Set5", "--source", *source, "--lmdb", "--codec", "raw") == 0
-    assert codecs == ["raw"] * 5  # GT, GTmod12, three LRs
+    assert codecs == ["raw"] * 7  # GT, and HR and LR of each scale
 
 
 def test_a_set_in_its_place_is_left_alone(workplace, capsys):

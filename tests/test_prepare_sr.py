@@ -15,6 +15,7 @@ import pytest
 from ir_plugins.data.checks import check_dataset
 from ir_plugins.data.preparation import jobs
 from ir_plugins.data.resize import imresize
+from ir_plugins.runtime.errors import UserError
 from ir_plugins.runtime.locks import alone
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
@@ -102,17 +103,41 @@ def test_whole_images_for_a_test_set(capsys):
     cv2.imwrite("Flickr2K/deep.png", image(37, 41, 6).astype(np.uint16) * 257)
     cv2.imwrite("Flickr2K/photo.jpg", image(37, 41, 7))
     assert run("--input", "Flickr2K", "--name", "Set5", "--whole") == 0
-    for folder, scale in (("GTmod12", 1), ("LRbicx2", 2), ("LRbicx3", 3), ("LRbicx4", 4)):
-        files = sorted(Path("datasets", "Set5", folder).iterdir())
-        assert [file.name for file in files] == ["000001.png", "deep.png", "gray.png", "photo.png"]
-        sizes = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED).shape for file in files]
-        assert sizes == [(84 // scale, 60 // scale, 3)] + [(36 // scale, 36 // scale, 3)] * 3
-    found = cv2.imread("datasets/Set5/GTmod12/gray.png", cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(found, np.repeat(gray[:36, :36, None], 3, 2))
-    np.testing.assert_array_equal(cv2.imread("datasets/Set5/GTmod12/deep.png"), image(37, 41, 6)[:36, :36])
-    assert "datasets/Set5/LRbicx4" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    # 85x67 and 37x41, trimmed for each scale by itself
+    for scale, large, small in ((2, (84, 66), (36, 40)), (3, (84, 66), (36, 39)), (4, (84, 64), (36, 40))):
+        hr, lr = Path(f"datasets/Set5/GTmod{scale}"), Path(f"datasets/Set5/LRbicx{scale}")
+        for folder, times in ((hr, 1), (lr, scale)):
+            files = sorted(folder.iterdir())
+            assert [file.name for file in files] == ["000001.png", "deep.png", "gray.png", "photo.png"]
+            sizes = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED).shape for file in files]
+            assert sizes == [(h // times, w // times, 3) for h, w in (large, small, small, small)]
+        found = cv2.imread(f"{hr}/gray.png", cv2.IMREAD_UNCHANGED)
+        expected = np.repeat(gray[: small[0], : small[1], None], 3, 2)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(cv2.imread(f"{lr}/gray.png"), imresize(expected, 1 / scale))
+        assert f"dataroot_gt: {hr}\n    dataroot_lq: {lr}\n" in said
+    np.testing.assert_array_equal(cv2.imread("datasets/Set5/GTmod3/deep.png"), image(37, 41, 6)[:36, :39])
     assert run("--input", "Flickr2K", "--name", "B", "--whole", "--scales", "2", "--output", "b") == 0
     assert sorted(path.name for path in Path("b").iterdir()) == ["B_prepare.jsonl", "GTmod2", "LRbicx2"]
+
+
+def test_a_test_set_of_an_older_version_is_not_mixed_with_this(capsys):
+    """It trimmed to a multiple of 12 for all scales; its LMDBs would have stayed as they were."""
+    Path("old/GTmod12").mkdir(parents=True)
+    settings = {"scales": [2, 3, 4], "whole": True}
+    Path("old/Set5_prepare.jsonl").write_text(json.dumps({"settings": settings}))
+    before = tree("old")
+    arguments = ("--input", "Flickr2K", "--name", "Set5", "--whole")
+    said = refused(capsys, *arguments, "--output", "old")
+    assert "old was prepared by an older version" in said and "move it away and run again" in said
+    assert tree("old") == before
+    assert run(*arguments, "--output", "new") == run(*arguments, "--output", "new") == 0
+    opt = {"dataroot_gt": "old/GTmod2", "dataroot_lq": "old/LRbicx2", "io_backend": {"type": "disk"}}
+    with pytest.raises(
+        UserError, match=r"old/GTmod2 does not exist, but GTmod12 does.*prepare the set again"
+    ):
+        check_dataset("datasets:val", {"type": "PairedDataset", "phase": "val", "scale": 2, **opt})
 
 
 def test_small_images_and_thresh_size(capsys):

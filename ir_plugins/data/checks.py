@@ -125,6 +125,12 @@ def _check_root(where: str, root: str, backend: str) -> None:
     """Raise UserError unless `root` is a folder, and an LMDB if and only if the backend is lmdb."""
     if not Path(root).exists() and Path(f"{root}.part").exists():
         raise UserError(f"{where}: {root} is unfinished, there is only {root}.part; run `basicsr lmdb` again")
+    older = Path(re.sub(r"GTmod\d+", "GTmod12", root))
+    if not Path(root).exists() and older.exists():
+        raise UserError(
+            f"{where}: {root} does not exist, but {older.name} does, as older versions prepared sets for all "
+            f"scales alike; prepare the set again, or name {older} and get 0.02 to 0.03 dB less"
+        )
     existing_folder(root, where)
     if backend != "lmdb":
         if Path(root, "data.mdb").exists():

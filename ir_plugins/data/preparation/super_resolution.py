@@ -53,17 +53,36 @@ class Settings:
 
     @property
     def modulus(self) -> int:
-        """Every HR size and position is a multiple of it."""
+        """Every size and position of a crop is a multiple of it."""
         return math.lcm(*self.scales)
 
-    def folders(self) -> dict[int, Path]:
-        """The folder of each scale; 1 is HR's."""
+    def targets(self) -> list["Target"]:
+        """What to make: with `whole` HR and LR of each scale, else HR and the LR of all scales."""
         output = Path(self.output or Path("datasets", self.name))
         if self.whole:
-            names = {1: f"GTmod{self.modulus}"} | {scale: f"LRbicx{scale}" for scale in self.scales}
-        else:
-            names = {1: f"{self.name}_HR_sub"} | {s: f"{self.name}_LR_bicubic_X{s}_sub" for s in self.scales}
-        return {scale: output / name for scale, name in names.items()}
+            # published figures trim to a multiple of the scale alone
+            both = {"GTmod{}": False, "LRbicx{}": True}
+            return [
+                Target(output / name.format(scale), scale if small else 1, scale)
+                for scale in self.scales
+                for name, small in both.items()
+            ]
+        names = {1: f"{self.name}_HR_sub"} | {s: f"{self.name}_LR_bicubic_X{s}_sub" for s in self.scales}
+        return [Target(output / name, scale, self.modulus) for scale, name in names.items()]
+
+
+class Target(NamedTuple):
+    """A folder to fill.
+
+    Args:
+        folder: Its path.
+        scale: How many times smaller its pictures are than HR; 1 for HR.
+        modulus: HR is trimmed to a multiple of it.
+    """
+
+    folder: Path
+    scale: int
+    modulus: int
 
 
 class Crop(NamedTuple):
@@ -77,7 +96,8 @@ def prepare_sr(settings: Settings) -> list[str]:
     """Make a super-resolution set.  When interrupted, call it again to continue.
 
     Nothing is written before every input has been checked.  Each picture is trimmed to a multiple of all
-    scales, resized as a whole, and then cut, so an LR crop shows exactly what its HR crop shows.
+    scales, resized as a whole, and then cut, so an LR crop shows exactly what its HR crop shows.  With
+    `whole`, it is trimmed for each scale by itself, as for published figures, and each scale has its HR.
 
     Args:
         settings: How to make it; its scales are sorted.
@@ -89,13 +109,21 @@ def prepare_sr(settings: Settings) -> list[str]:
         UserError: Numbers do not go together, inputs cannot be used, or --output holds something else.
     """
     _check(settings)
-    folders = settings.folders()
-    output = folders[1].parent
-    jobs, crops = _plan(settings, output, folders)
+    targets = settings.targets()
+    folders, output = [target.folder for target in targets], targets[0].folder.parent
+    jobs, crops = _plan(settings, output, targets)
     keys = ["scales", "whole"] if settings.whole else ["scales", "whole", "crop_size", "step", "thresh_size"]
     noted = {key: getattr(settings, key) for key in keys} | {"scales": list(settings.scales)}
     journal = Journal(output / f"{settings.name}_prepare.jsonl")
-    refuse_foreign(noted, journal, jobs, folders.values())
+    if settings.whole and len(settings.scales) > 1:
+        if journal.settings == noted:
+            raise UserError(
+                f"--output: {output} was prepared by an older version, which trimmed to a multiple of "
+                f"{settings.modulus} for all scales (figures are 0.02 to 0.03 dB below published ones); move "
+                "it away and run again, or take another --output"
+            )
+        noted["trimmed"] = "by scale"
+    refuse_foreign(noted, journal, jobs, folders)
 
     output.mkdir(parents=True, exist_ok=True)
     with alone(journal.path, f"--output: another process is writing to {output}; wait for it"):
@@ -104,8 +132,8 @@ def prepare_sr(settings: Settings) -> list[str]:
         make(jobs, journal, settings.workers, option=settings.option)
         verify(jobs, settings.workers)
         if settings.lmdb:
-            pack(jobs, folders.values(), journal, settings.workers, settings.codec)
-    return list(_report(settings, len(jobs), crops, folders))
+            pack(jobs, folders, journal, settings.workers, settings.codec)
+    return list(_report(settings, len(jobs), crops, targets))
 
 
 def lay_out(stem: str, height: int, width: int, *, crop_size: int, step: int, thresh_size: int) -> list[Crop]:
@@ -125,37 +153,39 @@ def lay_out(stem: str, height: int, width: int, *, crop_size: int, step: int, th
     return [Crop(f"{stem}_s{number:03d}.png", window) for number, window in enumerate(windows, 1)]
 
 
-def cutting(
-    stem: str, path: Path, height: int, width: int, crops: list[Crop], folders: dict[int, Path]
-) -> Job:
+def cutting(stem: str, path: Path, height: int, width: int, crops: dict[Target, list[Crop]]) -> Job:
     """The job that makes a picture's crops, as 8-bit colour, in every folder.
 
     Args:
         stem: The name of the job.
         path: The picture.
-        height: The height it is trimmed to, in pixels.
-        width: The width it is trimmed to, in pixels.
-        crops: Crops of HR.
-        folders: By scale, 1 for HR.
+        height: Its height, in pixels.
+        width: Its width, in pixels.
+        crops: Crops of HR for each folder.
     """
 
     def cut(contents: list[bytes]) -> Iterator[np.ndarray]:
-        image = decoded(contents[0], height, width)[:height, :width]  # (H, W, 3)
-        return pieces(image)
+        return pieces(decoded(contents[0], height, width))  # (H, W, 3)
 
     def pieces(image: np.ndarray) -> Iterator[np.ndarray]:
-        for scale in folders:
+        for target, own in crops.items():
+            h, w = trimmed(height, width, target)
             # the image is resized before it is cut: a crop's edge is no edge of the picture
-            pixels = image if scale == 1 else imresize(image, 1 / scale)
-            for crop in crops:
-                yield Window(*(number // scale for number in crop.window)).cut(pixels)
+            pixels = image[:h, :w] if target.scale == 1 else imresize(image[:h, :w], 1 / target.scale)
+            for crop in own:
+                yield Window(*(number // target.scale for number in crop.window)).cut(pixels)
 
     outputs = [
-        Output(folder / crop.name, crop.window.height // scale, crop.window.width // scale)
-        for scale, folder in folders.items()
-        for crop in crops
+        Output(target.folder / name, window.height // target.scale, window.width // target.scale)
+        for target, own in crops.items()
+        for name, window in own
     ]
     return Job(stem, (path,), outputs, cut)
+
+
+def trimmed(height: int, width: int, target: Target) -> tuple[int, int]:
+    """The size that HR is trimmed to, in pixels."""
+    return height // target.modulus * target.modulus, width // target.modulus * target.modulus
 
 
 def _check(settings: Settings) -> None:
@@ -176,9 +206,13 @@ def _check(settings: Settings) -> None:
             )
 
 
-def _plan(settings: Settings, output: Path, folders: dict[int, Path]) -> tuple[list[Job], list[Crop]]:
-    """Look at every input picture and lay out its crops, in the order of the names.  Raises UserError."""
-    option, modulus = settings.option, settings.modulus
+def _plan(settings: Settings, output: Path, targets: list[Target]) -> tuple[list[Job], list[Crop]]:
+    """Look at every input picture and lay out its crops, in the order of the names.  Raises UserError.
+
+    Returns:
+        The jobs, and the crops of the first folder.
+    """
+    option, least = settings.option, max(target.modulus for target in targets)
     paths: dict[str, Path] = {}
     for folder in settings.input:
         for key, path in image_keys(existing_folder(folder, option), outside=output).items():
@@ -195,30 +229,30 @@ def _plan(settings: Settings, output: Path, folders: dict[int, Path]) -> tuple[l
             return f"{path} ({error})"
         if seen.alpha:
             return f"{path} (has an alpha channel: flatten it)"
-        if min(seen.height, seen.width) < modulus:
-            return f"{path} ({seen.height}x{seen.width}, less than {modulus})"
+        if min(seen.height, seen.width) < least:
+            return f"{path} ({seen.height}x{seen.width}, less than {least})"
         return seen
 
     looks = list(in_threads(look, paths.values(), desc="looking", workers=settings.workers))
     if faults := [fault for fault in looks if isinstance(fault, str)]:
         raise UserError(f"{option}: {len(faults)} of {len(looks)} images cannot be used: {listed(faults)}")
     jobs, all_crops = [], []
+    sizes = {key: getattr(settings, key) for key in ("crop_size", "step", "thresh_size")}
     for (stem, path), seen in zip(paths.items(), (x for x in looks if isinstance(x, Look)), strict=True):
-        h, w = seen.height // modulus * modulus, seen.width // modulus * modulus
-        if settings.whole:
-            crops = [Crop(f"{stem}.png", Window(0, 0, h, w))]
-        else:
-            sizes = {key: getattr(settings, key) for key in ("crop_size", "step", "thresh_size")}
-            crops = lay_out(stem, h, w, **sizes)
-        jobs.append(cutting(stem, path, h, w, crops, folders))
-        all_crops += crops
+        crops = {}
+        for target in targets:
+            h, w = trimmed(seen.height, seen.width, target)
+            whole = [Crop(f"{stem}.png", Window(0, 0, h, w))]
+            crops[target] = whole if settings.whole else lay_out(stem, h, w, **sizes)
+        jobs.append(cutting(stem, path, seen.height, seen.width, crops))
+        all_crops += crops[targets[0]]
     return jobs, all_crops
 
 
-def _report(settings: Settings, images: int, crops: list[Crop], folders: dict[int, Path]) -> Iterator[str]:
+def _report(settings: Settings, images: int, crops: list[Crop], targets: list[Target]) -> Iterator[str]:
     """What was made, and the lines for an option file."""
     kind = "images" if settings.whole else f"crops of {images} images"
-    yield f"{folders[1].parent}: {len(crops)} {kind} in each of {len(folders)} folders"
+    yield f"{targets[0].folder.parent}: {len(crops)} {kind} in each of {len(targets)} folders"
     sides = [min(crop.window.height, crop.window.width) for crop in crops]
     small = [side for side in sides if side < settings.crop_size]
     if small and not settings.whole:
@@ -226,8 +260,9 @@ def _report(settings: Settings, images: int, crops: list[Crop], folders: dict[in
         yield f"{count}: PairedDataset pads them, for BasicSR's"
         yield f"PairedImageDataset gt_size may not exceed {min(small)}"
     ending, backend = (".lmdb", "lmdb") if settings.lmdb else ("", "disk")
-    for scale in settings.scales:
-        yield f"\nscale {scale}, in the option file below datasets:"
-        yield f"    dataroot_gt: {folders[1]}{ending}"
-        yield f"    dataroot_lq: {folders[scale]}{ending}"
+    high = {target.modulus: target.folder for target in targets if target.scale == 1}
+    for target in (target for target in targets if target.scale > 1):
+        yield f"\nscale {target.scale}, in the option file below datasets:"
+        yield f"    dataroot_gt: {high[target.modulus]}{ending}"
+        yield f"    dataroot_lq: {target.folder}{ending}"
         yield f"    io_backend: {{type: {backend}}}"
