@@ -69,7 +69,9 @@ def profile(options: Options, size: tuple[int, int]) -> str:
         "parameters": f"{_count(net):,}",
         "MACs": f"{counter.get_total_flops() / 2e9:.2f} G (matrix products, convolutions and attention)",
         "latency": f"{statistics.median(seconds) * 1e3:.1f} ms (median of {RUNS})",
-        "peak memory": f"{(peak - before) / 2**20:.0f} MiB above the weights and the input",
+        "peak memory": f"{(peak - before) / 2**20:.0f} MiB above the weights and the input"
+        if peak
+        else "unknown on this system",
     }
     return "\n".join(f"{name:12} {value}" for name, value in rows.items())
 

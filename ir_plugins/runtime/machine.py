@@ -47,7 +47,7 @@ def cost(work: Callable[[], object], device: torch.device) -> tuple[float, int |
 
 
 def peak_memory(device: torch.device, reset: bool = False) -> int:
-    """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU.
+    """Peak bytes since the last reset: of torch's allocator on a GPU, of the process on a CPU; 0: unknown.
 
     Args:
         device: Whose memory is meant.
@@ -61,8 +61,10 @@ def peak_memory(device: torch.device, reset: bool = False) -> int:
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
-    import resource  # POSIX only
-
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -85,7 +87,7 @@ def _reset_peak(device: torch.device) -> bool:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return True
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # where the C library is another, or has no such name
         # glibc keeps what was freed: a second picture would seem to need nothing
         ctypes.CDLL(None).malloc_trim(0)
     try:

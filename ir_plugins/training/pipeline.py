@@ -15,7 +15,6 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from basicsr.models import build_model
-from basicsr.train import init_tb_loggers
 from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
 from basicsr.utils.options import copy_opt_file, dict2str
 
@@ -34,6 +33,7 @@ from ..runtime.interruption import Interruption
 from ..runtime.locks import alone
 from ..runtime.storage import numbered_states
 from .loaders import train_loader, validation_loaders
+from .monitoring import tensorboard
 from .preflight import prepare
 from .run import Run
 from .states import find_state
@@ -70,7 +70,7 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     logger.info(dict2str(opt))
     for note in notes:
         logger.warning(f"{note}; resuming from the one before")
-    writer = init_tb_loggers(opt)
+    writer = tensorboard(opt)
     tb_logger = _TensorBoard(writer) if writer else None
     val_loaders = validation_loaders(opt)
     model = trainable(build_model(opt))

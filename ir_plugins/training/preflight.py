@@ -21,6 +21,7 @@ from ..runtime.distributed import from_first_rank, gathered, is_first_here, star
 from ..runtime.errors import UserError
 from ..runtime.plugins import load_plugins
 from ..weights.files import check_fits, read_weights
+from .monitoring import wandb_problems
 
 MOST_PICTURES_PER_EPOCH = 10**8  # their order is drawn in memory
 
@@ -61,6 +62,8 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
             except UserError as error:
                 problems += map(_as_problem, str(error).splitlines())
         report(problems, *source)
+        if is_train and options["rank"] == 0:
+            report(wandb_problems(options), *source)
         if is_train:
             report(_loss_problems(options["train"]), *source)
     counts = gathered(counts)[0]

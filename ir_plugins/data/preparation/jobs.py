@@ -62,7 +62,7 @@ class Journal:
         self.settings: dict[str, Any] | None = None
         self.images: dict[str, str] = {}  # name of a job: digest of its sources
         self.databases: dict[str, str] = {}  # folder name: digest over all sources
-        for line in path.read_text().splitlines() if path.exists() else []:
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:
@@ -73,7 +73,7 @@ class Journal:
 
     def add(self, **entry: Any) -> None:
         """Append an entry, after a line break that ends a line which a killed run may have cut off."""
-        with open(self.path, "a") as file:
+        with open(self.path, "a", encoding="utf-8") as file:
             file.write(f"\n{json.dumps(entry)}\n")
 
 
