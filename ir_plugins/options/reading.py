@@ -92,6 +92,10 @@ def line_of(path: str, keys: tuple[str, ...]) -> int:
     return line
 
 
+# BasicSR takes higher values of all its metrics for better ones
+BASICSRS_BETTER = {"calculate_niqe": "lower"}
+
+
 def complete(options: Options, *, is_train: bool, auto_resume: bool = False, debug: bool = False) -> Options:
     """Add the keys that BasicSR looks up; every path that a run writes lies below the current directory.
 
@@ -142,8 +146,11 @@ def complete(options: Options, *, is_train: bool, auto_resume: bool = False, deb
 
 def _with_better(metric: Options) -> Options:
     """The block of a metric, with the metric's own `better` unless the block has one."""
-    better = {name: getattr(kind, "better", None) for name, kind in METRIC_REGISTRY}.get(metric["type"])
-    return ({"better": better} if better else {}) | metric
+    kinds = {name: getattr(kind, "better", None) for name, kind in METRIC_REGISTRY} | BASICSRS_BETTER
+    better = kinds.get(metric["type"])
+    # BasicSR would take an empty `better` for lower
+    given = {key: value for key, value in metric.items() if key != "better" or value is not None}
+    return ({"better": better} if better else {}) | given
 
 
 def _paths(options: Options, is_train: bool) -> Options:
