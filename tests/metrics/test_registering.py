@@ -94,14 +94,19 @@ def test_the_check_shows_what_cannot_work(workplace, block, says):
         ({"type": "mae", "better": "higher"}, "higher"),
         ({"type": "lpips"}, "lower"),
         ({"type": "psnr"}, "higher"),
-        ({"type": "calculate_niqe", "crop_border": 0}, None),  # BasicSR's stay as they are
+        ({"type": "mae", "better": None}, "lower"),
+        ({"type": "psnr", "better": None}, "higher"),  # BasicSR took ~ for lower
+        ({"type": "calculate_psnr", "crop_border": 0, "better": None}, None),  # and its default is higher
+        ({"type": "calculate_niqe", "crop_border": 0}, "lower"),  # it kept the highest, which is the worst
+        ({"type": "calculate_niqe", "crop_border": 0, "better": "higher"}, "higher"),
     ],
 )
 def test_a_metric_says_itself_which_value_is_better(workplace, block, better):
-    given = options(block)
+    given, before = options(block), dict(block)
     found = complete(given, is_train=True)["val"]["metrics"]["one"]
+    block = {key: value for key, value in block.items() if value is not None}
     assert found == block | ({"better": better} if better else {})
-    assert "better" not in given["val"]["metrics"]["one"] or "better" in block
+    assert given == options(before)
 
 
 def test_a_run_measures_them_and_keeps_the_lowest(tiny, fresh_logger):

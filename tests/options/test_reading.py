@@ -114,24 +114,6 @@ def test_datasets_learn_their_phase_scale_and_home():
     assert given["datasets"] == {"val_2": {"dataroot_gt": "~/a"}}
 
 
-@pytest.mark.parametrize(
-    "given, better",
-    [
-        ({"type": "mae"}, "lower"),
-        ({"type": "mae", "better": None}, "lower"),  # BasicSR took ~ for lower, whatever the metric
-        ({"type": "psnr", "better": None}, "higher"),
-        ({"type": "psnr", "better": "lower"}, "lower"),
-        ({"type": "calculate_niqe"}, "lower"),  # BasicSR keeps the highest, which is the worst
-        ({"type": "calculate_niqe", "better": "higher"}, "higher"),
-        ({"type": "calculate_psnr", "better": None}, None),  # BasicSR's default: higher
-    ],
-)
-def test_the_direction_of_a_metric(given, better):
-    found = complete({"name": "x", "datasets": {}, "val": {"metrics": {"m": given}}}, is_train=True)
-    assert found["val"]["metrics"]["m"].get("better") == better
-    assert better is not None or "better" not in found["val"]["metrics"]["m"]
-
-
 def test_none_is_nothing_except_where_it_means_something(workplace):
     entries = ["network_g:attention=none", "path:resume_state=none", "datasets:train:dataroot_lq=none"]
     options = read_options(write("name: x"), entries)
