@@ -300,6 +300,20 @@ def test_keys_pair(databases, tmp_path):
     assert "lacks 1: 4" in refused(*databases, backend="lmdb", listing=str(tmp_path / "list.txt"))
 
 
+def test_two_inputs_of_one_stem_in_two_columns_have_names_of_their_own(roots, tmp_path):
+    gt, lq = roots
+    touch(gt, "g.png", "x.png", "x.jpg")
+    touch(lq, "a.jpg", "a.png", "1.png", "2.png")
+    (tmp_path / "list.txt").write_text("a.jpg g.png\na.png g.png\n1.png x.png\n2.png x.jpg\n")
+    rows = paired(gt, lq, listing=str(tmp_path / "list.txt"))
+    assert rows == [
+        ("a.jpg", "a.jpg", "g.png"),
+        ("a.png", "a.png", "g.png"),
+        ("x.jpg", "2.png", "x.jpg"),
+        ("x.png", "1.png", "x.png"),
+    ]
+
+
 def test_keys_in_two_columns(databases, tmp_path):
     (tmp_path / "list.txt").write_text("/1.png /3.png\n/s/2.png /3.png\n")
     more = {"backend": "lmdb", "listing": str(tmp_path / "list.txt")}
