@@ -115,8 +115,16 @@ def enlarged(visuals: Mapping[str, Tensor], levels: int) -> tuple[Tensor, int] |
 
 
 def input_title(pictures: Sequence[PictureResult]) -> str:
-    """How tables name the inputs: `input`, or `input, bicubic x2`."""
-    times = max((one.enlarged for one in pictures), default=1)
+    """`input_name` of a dataset's pictures."""
+    return input_name(max((one.enlarged for one in pictures), default=1))
+
+
+def input_name(times: int) -> str:
+    """How tables name the inputs: `input`, or `input, bicubic x2`.
+
+    Args:
+        times: How many times they were enlarged.
+    """
     return f"input, bicubic x{times}" if times > 1 else "input"
 
 

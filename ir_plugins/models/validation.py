@@ -50,7 +50,7 @@ class ValidatingModel(SavingModel):
     # for subclasses whose `validation` does not take or return what this one does
     validation_settings: tuple[Callable[[], bool] | None, bool] | None = None
     last_result: SetResult | None = None
-    inputs: dict[str, Any] | None = None  # by dataset, what its InputMetrics remembered; a run keeps it
+    known_inputs: dict[str, Any] | None = None  # by dataset, what its InputMetrics remembered; a run keeps it
 
     def validation(
         self,
@@ -92,8 +92,8 @@ class ValidatingModel(SavingModel):
         found = sorted((one for ones in gathered(found) for one in ones), key=itemgetter(0))
         pictures = [picture for _, picture, _ in found]
         samples = [sample for _, _, sample in found if sample is not None]
-        if self.inputs is not None:
-            self.inputs[dataset] = inputs.remembered(pictures)
+        if self.known_inputs is not None:
+            self.known_inputs[dataset] = inputs.remembered(pictures)
         if self.is_train and (fault := first_fault(pictures)):
             get_root_logger().warning(f"{fault}; training continues")
         found_means = {}
@@ -185,7 +185,7 @@ class ValidatingModel(SavingModel):
         return dict.fromkeys(names, math.nan), "the network's output is not finite"
 
     def _inputs(self, dataset: Any) -> InputMetrics:
-        earlier = (self.inputs or {}).get(dataset.opt["name"])
+        earlier = (self.known_inputs or {}).get(dataset.opt["name"])
         return InputMetrics(dataset.opt, self.opt["val"], len(dataset), earlier)
 
     def _let_go(self) -> None:
