@@ -108,9 +108,10 @@ def schedule_warnings(train: Mapping[str, Any]) -> Iterator[str]:
     except (TypeError, ValueError):
         return
     if end < train["total_iter"]:
+        total = f"{train['total_iter']:,}"
         yield (
-            f"train:scheduler:{key} ends at iteration {end:,}, but total_iter is {train['total_iter']:,}: the "
-            f"learning rate stays at its lowest from there on; set {key} to total_iter if you do not want that"
+            f"train:scheduler:{key}: the learning rate is at its lowest from iteration {end:,} on, but "
+            f"total_iter is {total}; set {key} to {total}, unless you want that"
         )
 
 

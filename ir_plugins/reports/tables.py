@@ -56,22 +56,26 @@ def as_csv(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
     """metrics.csv: a line for each picture.  Metrics have all their digits; unknown values are empty.
 
     Columns: dataset, group, image; height, width of the result in pixels; the metrics; seconds of the forward
-    pass; peak_mb, its memory in 10^6 bytes (see MEANING in runtime/machine.py); input_METRIC, each metric of
-    the input itself, which was enlarged bicubically input_enlarged times.
+    pass; peak_mb, its memory in 10^6 bytes (see MEANING in runtime/machine.py).  If inputs were measured:
+    input_METRIC, each metric of the input itself; input_enlarged, how many times it was enlarged for that.
 
     Args:
         rows: Rows of the pictures.
         metrics: Their names.
     """
-    names, text = list(metrics), io.StringIO()
+    names, text, rows = list(metrics), io.StringIO(), list(rows)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*BEFORE, *names, *AFTER, *(f"input_{name}" for name in names), "input_enlarged"])
+    measured = any(row.baseline for row in rows)
+    of_inputs = [*(f"input_{name}" for name in names), "input_enlarged"] if measured else []
+    writer.writerow([*BEFORE, *names, *AFTER, *of_inputs])
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.6f}"
         peak = "" if row.peak_bytes is None else f"{row.peak_bytes / MB:.3f}"
-        of_input, own = row.baseline or {}, [row.metrics.get(name, "") for name in names]
-        baseline = [*(of_input.get(name, "") for name in names), row.enlarged if of_input else ""]
-        writer.writerow([*row[:5], *own, seconds, peak, *baseline])
+        cells = [*row[:5], *(row.metrics.get(name, "") for name in names), seconds, peak]
+        if measured:
+            found = row.baseline or {}
+            cells += [*(found.get(name, "") for name in names), row.enlarged if found else ""]
+        writer.writerow(cells)
     return text.getvalue()
 
 

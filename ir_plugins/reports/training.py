@@ -95,7 +95,7 @@ def page(
     charts = [*_metric_charts(measured, last, resumes), *_loss_charts(losses, last, resumes)]
     return template("page.html").render(
         name=str(opt["name"]),
-        progress=progress._replace(resumes=resumes),
+        progress=progress._replace(iteration=last, resumes=resumes),
         total=(opt.get("train") or {}).get("total_iter"),
         now=datetime.now().astimezone(),
         best=best,
