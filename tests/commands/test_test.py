@@ -208,7 +208,7 @@ def test_what_was_measured_before_a_failure_is_there(twice, monkeypatch, capsys)
     measure("datasets:test_2:num_worker_per_gpu=0", status=2)
     assert [row["dataset"] for row in rows()] == ["val"] * 3
     text = (ROOT / "metrics.md").read_text()
-    assert "- not measured yet: blind, more" in text and list(means()) == ["val"]
+    assert "- not measured yet: blind, more" in text and list(means()) == ["val", "val: input, bicubic x2"]
     assert "data/more/lq/0.png" in capsys.readouterr().err.splitlines()[-1]
 
 
