@@ -14,9 +14,10 @@ from ..runtime.machine import versions
 from ..runtime.regular import read_regular
 from ..runtime.storage import written_whole
 from .single_pictures import Shown, earlier_sections, sections
-from .training import Progress, write_report
+from .training import Progress, page, write_report
 
 EVERY = 60.0  # seconds between two writings
+EVERY_FAULT = 600.0  # the same after one that failed: each adds a line to the log
 SHARE = 0.01  # of the run's time that they may take
 MOST_BYTES = 1 << 20  # of the file of sessions
 
@@ -79,10 +80,13 @@ class LiveReport:
             # a run that continues under another name has no sessions before
             resumes=[one["from"] for one in sessions if one["from"]],
         )
-        write_report(self.path, self.opt, self.history, self._sections(), versions(), progress)
+        written = write_report(
+            self.path, lambda: page(self.opt, self.history, self._sections(), versions(), progress)
+        )
         with suppress(OSError), written_whole(self.file, durable=False) as file:
             file.write(json.dumps(sessions).encode())  # the log has said why if there is no room
-        self.due = now + max(EVERY, (time.monotonic() - now) / SHARE)
+        pause = EVERY if written else EVERY_FAULT
+        self.due = now + max(pause, (time.monotonic() - now) / SHARE)
 
     def _sections(self) -> Markup:
         """What the page shows of single pictures, made once for all writings."""

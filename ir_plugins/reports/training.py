@@ -6,7 +6,7 @@ texts.
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,35 +44,26 @@ class Progress(NamedTuple):
     resumes: Sequence[int] = ()
 
 
-def write_report(
-    path: Path,
-    opt: Options,
-    history: dict[str, Any],
-    pictures: Markup,
-    versions: Mapping[str, str],
-    progress: Progress,
-) -> None:
+def write_report(path: Path, text: Callable[[], str]) -> bool:
     """Write the page, whole or not at all.  If that fails, the log says why and the run continues.
 
     Args:
         path: The file.
-        opt: Completed options.
-        history: {"losses": [{"iter", "lr", loss: value, ...}, ...], "metrics": [{"iter", "dataset", metric:
-            value, ...}, ...]}; values may be NaN or infinite.  "inputs" holds, by dataset, what
-            `models.baseline.InputMetrics` remembers.
-        pictures: The sections about single pictures, from `single_pictures.sections`.
-        versions: Versions of each package, by name.
-        progress: How far the run is.
+        text: Makes the page.
+
+    Returns:
+        Whether it is written.
     """
     try:
         # a file's name may not be valid text
-        text = page(opt, history, pictures, versions, progress)
-        data = text.encode("utf-8", errors="replace")
+        data = text().encode("utf-8", errors="replace")
         with written_whole(path, durable=False) as file:
             file.write(data)
     except Exception as error:  # a report must not end a run
         reason = getattr(error, "strerror", None) or error
         get_root_logger().warning(f"{path}: the report cannot be written: {reason}")
+        return False
+    return True
 
 
 def page(
@@ -82,7 +73,17 @@ def page(
     versions: Mapping[str, str],
     progress: Progress,
 ) -> str:
-    """The report as HTML; `write_report` explains the arguments."""
+    """The report as HTML.
+
+    Args:
+        opt: Completed options.
+        history: {"losses": [{"iter", "lr", loss: value, ...}, ...], "metrics": [{"iter", "dataset", metric:
+            value, ...}, ...]}; values may be NaN or infinite.  "inputs" holds, by dataset, what
+            `models.baseline.InputMetrics` remembers.
+        pictures: The sections about single pictures, from `single_pictures.sections`.
+        versions: Versions of each package, by name.
+        progress: How far the run is.
+    """
     losses, metrics = history.get("losses") or [], history.get("metrics") or []
     last = max((entry["iter"] for entry in [*losses, *metrics]), default=0)
     last = max(last, progress.iteration)

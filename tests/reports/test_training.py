@@ -387,7 +387,7 @@ def test_the_file_is_replaced_at_once(tmp_path, monkeypatch):
         replace(part, target)
 
     monkeypatch.setattr("os.replace", look)
-    write_report(file, options(), history(), shown([sample()]), {}, Progress(0))
+    assert write_report(file, lambda: page(options(), history(), [sample()], {}))
     assert seen == [("older", ["tiny"])]
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert file.read_text(encoding="utf-8").endswith("</html>\n")
@@ -405,21 +405,21 @@ def test_a_full_disk_is_reported_and_ends_no_run(tmp_path, warnings):
     file = tmp_path / "report.html"
     file.write_text("older")
     (tmp_path / f".report.html.{os.getpid()}.part").symlink_to("/dev/full")
-    write_report(file, options(), EMPTY, shown([]), {}, Progress(0))
+    assert not write_report(file, lambda: page(options(), EMPTY, [], {}))
     assert warnings.messages == [f"{file}: the report cannot be written: No space left on device"]
     assert file.read_text() == "older" and [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_folder_that_cannot_be_made_is_reported_and_ends_no_run(tmp_path, warnings):
     (tmp_path / "gone").write_text("a file")
-    write_report(tmp_path / "gone/report.html", options(), EMPTY, shown([]), {}, Progress(0))
+    write_report(tmp_path / "gone/report.html", lambda: page(options(), EMPTY, [], {}))
     expected = f"{tmp_path}/gone/report.html: the report cannot be written: File exists"
     assert warnings.messages == [expected]
 
 
 def test_a_name_that_is_no_text_can_be_written(tmp_path):
-    pictures = shown([sample(name="caf\udce9.png")])
-    write_report(tmp_path / "report.html", options(), EMPTY, pictures, {}, Progress(0))
+    found = [sample(name="caf\udce9.png")]
+    write_report(tmp_path / "report.html", lambda: page(options(), EMPTY, found, {}))
     assert "caf?.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
