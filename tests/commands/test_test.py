@@ -308,7 +308,7 @@ def test_groups_have_lines_and_pictures_folders_of_their_own(twice, monkeypatch,
     assert [*table][1::2] == [f"{name}: input, bicubic x2" for name in [*table][::2]]
     assert [line["images"] for line in table.values()][::2] == ["1", "2", "3"]
     expected = [values[0], np.mean(values[1:]), np.mean(values)]
-    assert [line["psnr"] for line in table.values()] == [f"{value:.4f}" for value in expected]
+    assert [line["psnr"] for line in table.values()][::2] == [f"{value:.4f}" for value in expected]
 
 
 def test_models_of_basicsr_tell_means_alone(twice):
