@@ -11,11 +11,12 @@ from typing import Any
 from ..options.reading import Options
 from ..runtime.machine import device_name
 
+ON_SCREEN = {"on_screen": True}  # as `extra` of a record: it is shown all the same
 SHOWN_SETS = 6  # names of datasets in a line
 
 
 class FileOnly(logging.Filter):
-    """Keeps the records of a logger off the screen, warnings excepted, until `end`.
+    """Keeps the records of a logger off the screen until `end`, except warnings and those with ON_SCREEN.
 
     Args:
         logger: Its handlers that write to no file get the filter.
@@ -31,7 +32,7 @@ class FileOnly(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is shown."""
-        return record.levelno >= logging.WARNING
+        return record.levelno >= logging.WARNING or hasattr(record, "on_screen")
 
     def end(self) -> None:
         """Show everything from here on."""

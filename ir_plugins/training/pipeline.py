@@ -21,7 +21,7 @@ from basicsr.utils.options import copy_opt_file, dict2str
 
 from ..models.interface import TrainableModel, trainable
 from ..options.reading import Options
-from ..reports.opening import FileOnly, schedule_warnings, training_opening
+from ..reports.opening import ON_SCREEN, FileOnly, schedule_warnings, training_opening
 from ..runtime.distributed import (
     ending_together,
     from_first_rank,
@@ -78,7 +78,8 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     model = trainable(build_model(opt))
     if state:
         _resume(model, state, opt["path"]["resume_state"])
-        logger.info(f"Resuming training from epoch: {state['epoch']}, iter: {state['iter']}.")
+        text = f"Resuming training from epoch: {state['epoch']}, iter: {state['iter']}."
+        logger.info(text, extra=ON_SCREEN)
     loader, order = train_loader(opt, state)
     file_only.end()
     start = f"resumed at iteration {state['iter']:,} of {opt['path']['resume_state']}" if state else "new run"

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from ir_plugins.cli import main
-from ir_plugins.reports.opening import FileOnly, schedule_warnings
+from ir_plugins.reports.opening import ON_SCREEN, FileOnly, schedule_warnings
 
 pytestmark = pytest.mark.usefixtures("fresh_logger")
 
@@ -40,10 +40,11 @@ def test_warnings_are_shown_all_the_same(capsys):
     first = FileOnly(logger)
     logger.info("unseen")
     logger.warning("seen")
+    logger.info("seen at once", extra=ON_SCREEN)
     second = FileOnly(logger)  # of a run that follows one that has failed
     second.end()
     logger.info("seen too")
-    assert capsys.readouterr().err == "seen\nseen too\n" and first is not second
+    assert capsys.readouterr().err == "seen\nseen at once\nseen too\n" and first is not second
 
 
 @pytest.mark.parametrize(
