@@ -15,6 +15,7 @@ from basicsr.utils.options import dict2str
 from ..models.interface import trainable
 from ..models.results import PictureResult, SetResult, first_fault
 from ..options.reading import Options
+from ..reports.opening import FileOnly, testing_opening
 from ..reports.tables import remarks, summary, write_tables
 from ..runtime.distributed import ending_together, wait_for_all
 from ..runtime.errors import UserError
@@ -46,6 +47,7 @@ def _test(opt: Options) -> None:
     wait_for_all()
     log_file = Path(opt["path"]["log"], f"test_{opt['name']}_{get_time_str()}.log")
     logger = get_root_logger(log_file=str(log_file))
+    file_only = FileOnly(logger)
     logger.info(get_env_info())
     logger.info(dict2str(opt))
 
@@ -53,6 +55,9 @@ def _test(opt: Options) -> None:
     basicsr_model = build_model(opt)
     model, results = trainable(basicsr_model), []
     names = [loader.dataset.opt["name"] for loader in loaders]
+    file_only.end()
+    datasets = [loader.dataset for loader in loaders]
+    logger.info(testing_opening(opt, model, datasets=datasets, log=log_file))
     for number, loader in enumerate(loaders, 1):
         logger.info(f"Testing {names[number - 1]}...")
         results.append(model.validation(loader, opt["name"], None, opt["val"]["save_img"]))

@@ -14,6 +14,7 @@ class TrainableModel(Protocol):
     """The methods that `basicsr train` and `basicsr test` call on a model."""
 
     optimizers: list[Optimizer]
+    known_inputs: dict[str, Any] | None
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None: ...
     def feed_data(self, data: dict[str, Any]) -> None: ...
@@ -50,6 +51,8 @@ class BasicSRModel:
         model: As BasicSR's `build_model` builds it.
     """
 
+    known_inputs: dict[str, Any] | None = None
+
     def __init__(self, model: Any):
         self.model = model
 
@@ -85,6 +88,15 @@ class OverridingModel(BasicSRModel):
     Args:
         model: Built from the subclass.
     """
+
+    @property
+    def known_inputs(self) -> dict[str, Any] | None:
+        """What the model knows of the inputs that it has measured."""
+        return self.model.known_inputs
+
+    @known_inputs.setter
+    def known_inputs(self, known: dict[str, Any] | None) -> None:
+        self.model.known_inputs = known
 
     def save(self, epoch: int, current_iter: int, run_state: dict[str, Any] | None = None) -> str | None:
         """Save with `run_state`, whether or not the subclass takes it."""

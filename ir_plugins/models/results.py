@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ class PictureResult(NamedTuple):
         seconds: Seconds of the forward pass; None if it was not measured.
         peak_bytes: Memory of the forward pass; None if it was not measured.
         fault: What went wrong; "" if nothing did.
+        baseline: The same metrics of the input itself; None or empty if it cannot stand beside the result.
+        enlarged: How many times the input was enlarged to be measured.
     """
 
     dataset: str
@@ -42,6 +44,8 @@ class PictureResult(NamedTuple):
     seconds: float | None = None
     peak_bytes: int | None = None
     fault: str = ""
+    baseline: dict[str, float] | None = None
+    enlarged: int = 1
 
 
 class SetResult(NamedTuple):
@@ -77,8 +81,16 @@ def means(pictures: Iterable[PictureResult], names: Iterable[str]) -> dict[str, 
         pictures: They are summed in this order.
         names: Metrics; one that was measured on no picture gets no mean.
     """
-    pictures = list(pictures)
-    values = {name: [one.metrics[name] for one in pictures if name in one.metrics] for name in names}
+    return _means([one.metrics for one in pictures], names)
+
+
+def baseline_means(pictures: Iterable[PictureResult], names: Iterable[str]) -> dict[str, float]:
+    """The same of the inputs; `means` explains the arguments."""
+    return _means([one.baseline or {} for one in pictures], names)
+
+
+def _means(figures: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[str, float]:
+    values = {name: [one[name] for one in figures if name in one] for name in names}
     return {name: mean(found) for name, found in values.items() if found}
 
 

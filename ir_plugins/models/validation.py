@@ -22,9 +22,11 @@ from ..runtime.distributed import as_on_first_rank, gathered, on_any_rank
 from ..runtime.errors import Stopped
 from ..runtime.machine import cost
 from ..runtime.randomness import kept_random_state
+from .baseline import InputMetrics, input_title
 from .results import (
     PictureResult,
     SetResult,
+    baseline_means,
     compares,
     first_fault,
     means,
@@ -49,6 +51,7 @@ class ValidatingModel(SavingModel):
     # for subclasses whose `validation` does not take or return what this one does
     validation_settings: tuple[Callable[[], bool] | None, bool] | None = None
     last_result: SetResult | None = None
+    known_inputs: dict[str, Any] | None = None  # by dataset, what its InputMetrics remembered; a run keeps it
 
     def validation(
         self,
@@ -82,13 +85,16 @@ class ValidatingModel(SavingModel):
         dataset = dataloader.dataset.opt["name"]  # pyright: ignore[reportAttributeAccessIssue]
         # the statistics of norms differ between ranks, and rank 0 saves its own
         as_on_first_rank(self._validated().buffers())
+        inputs = self._inputs(dataloader.dataset)
         with kept_random_state():
-            found = list(self._restored(dataloader, current_iter, save_img, stops))
+            found = list(self._restored(dataloader, current_iter, save_img, stops, inputs))
         if on_any_rank(stops()):
             raise Stopped(0)
         found = sorted((one for ones in gathered(found) for one in ones), key=itemgetter(0))
         pictures = [picture for _, picture, _ in found]
         samples = [sample for _, _, sample in found if sample is not None]
+        if self.known_inputs is not None:
+            self.known_inputs[dataset] = inputs.remembered(pictures)
         if self.is_train and (fault := first_fault(pictures)):
             get_root_logger().warning(f"{fault}; training continues")
         found_means = {}
@@ -120,13 +126,16 @@ class ValidatingModel(SavingModel):
             self._keep_best(dataset, before, current_iter)
         if self.opt["rank"] == 0 and found:
             self._log_validation_metric_values(current_iter, dataset, tb_logger)
+            if of_inputs := baseline_means(pictures, metrics):
+                values = ", ".join(f"{name} {value:.4f}" for name, value in of_inputs.items())
+                get_root_logger().info(f"For comparison, {dataset}'s {input_title(pictures)}: {values}")
             # a test writes these lines below its table
             for note in not_finite(pictures, metrics) if self.is_train else ():
                 get_root_logger().info(note)
         return dict(found)
 
     def _restored(
-        self, dataloader, current_iter, save_img, stops: Callable[[], bool]
+        self, dataloader, current_iter, save_img, stops: Callable[[], bool], inputs: InputMetrics
     ) -> Iterator[tuple[int, PictureResult, Sample | None]]:
         """For each picture of this rank: its index, its result, and a sample if it is among the first."""
         rank, world_size = self.opt["rank"], self.opt.get("world_size", 1)
@@ -154,7 +163,10 @@ class ValidatingModel(SavingModel):
             values, fault = self._measured_values(visuals, finite)
             group = dataset.groups[index] if getattr(dataset, "groups", None) else ""
             size = visuals["result"].shape[-2:]
-            result = PictureResult(dataset.opt["name"], group, title, *size, values, seconds, peak, fault)
+            of_input, times = inputs.of(index, visuals, self.measured)
+            result = PictureResult(
+                dataset.opt["name"], group, title, *size, values, seconds, peak, fault, of_input, times
+            )
             yield index, result, _sample(result.dataset, title, visuals) if index < SHOWN else None
             bar.set_description(f"Test {title}", refresh=False)
             bar.update()
@@ -174,6 +186,10 @@ class ValidatingModel(SavingModel):
             return measure(self.measured(visuals), blocks)
         names = [name for name, block in blocks.items() if "gt" in visuals or not compares(block)]
         return dict.fromkeys(names, math.nan), "the network's output is not finite"
+
+    def _inputs(self, dataset: Any) -> InputMetrics:
+        earlier = (self.known_inputs or {}).get(dataset.opt["name"])
+        return InputMetrics(dataset.opt, self.opt["val"], len(dataset), earlier)
 
     def _let_go(self) -> None:
         """Free what has been restored."""

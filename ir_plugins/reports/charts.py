@@ -4,7 +4,7 @@ A chart is WIDTH x HEIGHT user units; the page scales it to the space it has.  T
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
 from statistics import fmean
@@ -15,6 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 22, 12, 30  # room for labels, also at the larger
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 LIMIT = 300  # points per curve: a curve has no more pixels
 DOTS = 60  # a curve with more points shows none of them as a dot
+FLATTEST = 4  # a level may stretch the y-axis by this factor; else the caption alone names it
 COLOURS = 8  # page.html has .s0 to .s7
 SMALLEST_VALUE, LARGEST_VALUE = 1e-100, 1e100  # beyond these, differences vanish or overflow
 
@@ -28,11 +29,13 @@ class Series(NamedTuple):
         name: Name of the curve.
         points: (iteration, value), in the order of iterations.
         mark: A point that gets a ring.
+        level: A value to compare with, drawn as a dashed line.
     """
 
     name: str
     points: Sequence[Point]
     mark: Point | None = None
+    level: float | None = None
 
 
 class Bucket(NamedTuple):
@@ -83,10 +86,17 @@ class Curve(NamedTuple):
     colour: int
     buckets: Sequence[Bucket]
     mark: Point | None
+    level: float | None
 
 
 def chart(
-    title: str, series: Sequence[Series], *, last: float, log: bool = False, from_zero: bool = False
+    title: str,
+    series: Sequence[Series],
+    *,
+    last: float,
+    log: bool = False,
+    from_zero: bool = False,
+    resumes: Sequence[float] = (),
 ) -> str:
     """A <figure> of curves over the iterations.
 
@@ -99,23 +109,33 @@ def chart(
         last: The last iteration.
         log: The y-axis is logarithmic if all values are positive.
         from_zero: A linear y-axis begins or ends at 0.
+        resumes: Iterations that get a vertical line: the run was resumed there.
     """
     everything = [
-        Curve(one.name, index % COLOURS, decimate(_finite(one.points)), one.mark)
+        Curve(
+            one.name,
+            index % COLOURS,
+            decimate(_finite(one.points)),
+            one.mark,
+            one.level if is_number(one.level) else None,
+        )
         for index, one in enumerate(series)
     ]
-    caption = [f'<span class="title">{escape(title)}</span>']
-    if any(curve.name != title for curve in everything):
-        caption += [f'<span class="key s{curve.colour}">{escape(curve.name)}</span>' for curve in everything]
     curves = [curve for curve in everything if curve.buckets]
+    low = min((bucket.low for curve in curves for bucket in curve.buckets), default=0.0)
+    high = max((bucket.high for curve in curves for bucket in curve.buckets), default=0.0)
+    levels = [curve.level for curve in curves if curve.level is not None]
+    if levels and (low == high or max(high, *levels) - min(low, *levels) <= FLATTEST * (high - low)):
+        low, high = min(low, *levels), max(high, *levels)
+    named = any(curve.name != title for curve in everything)
+    caption = [f'<span class="title">{escape(title)}</span>']
+    caption += [key for curve in everything for key in _keys(curve, named=named, low=low, high=high)]
     plot = '<p class="empty">no finite values</p>'
     if curves:
-        low = min(bucket.low for curve in curves for bucket in curve.buckets)
-        high = max(bucket.high for curve in curves for bucket in curve.buckets)
         log = log and low > SMALLEST_VALUE
         caption += ['<span class="scale">log scale</span>'] if log else []
         y = log_axis(low, high) if log else linear_axis(low, high, from_zero=from_zero)
-        drawn = _svg(title, curves, Axes(_iterations(last), y))
+        drawn = _svg(title, curves, Axes(_iterations(last), y), resumes)
         plot = f'<div class="plot">{drawn}<div class="tip"></div></div>'
     return (
         f'<figure class="chart"><figcaption>{"".join(caption)}</figcaption>{plot}{_missing(series)}</figure>'
@@ -219,7 +239,18 @@ def _round_step(least: float) -> float:
     return next(round_ * decade for round_ in (1, 2, 5, 10) if round_ * decade >= least * (1 - 1e-9))
 
 
-def _svg(title: str, curves: Sequence[Curve], axes: Axes) -> str:
+def _keys(curve: Curve, *, named: bool, low: float, high: float) -> Iterator[str]:
+    """What the caption says of a curve: its name, and the value that it is compared with."""
+    if named:
+        yield f'<span class="key s{curve.colour}">{escape(curve.name)}</span>'
+    if curve.level is not None and curve.buckets:
+        where = (
+            " (below the chart)" if curve.level < low else " (above the chart)" if curve.level > high else ""
+        )
+        yield f'<span class="key level-key s{curve.colour}">input {curve.level:.5g}{where}</span>'
+
+
+def _svg(title: str, curves: Sequence[Curve], axes: Axes, resumes: Sequence[float]) -> str:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)} over iterations">']
     for tick, text in zip(axes.y.ticks, labels(axes.y.ticks), strict=True):
@@ -230,6 +261,10 @@ def _svg(title: str, curves: Sequence[Curve], axes: Axes) -> str:
         x, _ = axes.place((tick, axes.y.low))
         parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>')
         parts.append(f'<text class="x" x="{x}" y="{bottom + 20}">{short(tick)}</text>')
+    for at in resumes:
+        x, _ = axes.place((at, axes.y.low))
+        about = f"<title>resumed at iteration {at:,.0f}</title>"
+        parts.append(f'<line class="resume" x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}">{about}</line>')
     parts += [_curve(curve, axes) for curve in curves]
     return "".join([*parts, '<circle class="cursor" r="4"/></svg>'])
 
@@ -244,6 +279,9 @@ def _curve(curve: Curve, axes: Axes) -> str:
         "value": " ".join(f"{bucket.mean:.5g}" for bucket in buckets),
     }
     parts = []
+    if curve.level is not None and axes.y.low <= curve.level <= axes.y.high:
+        _, y = axes.place((0, curve.level))
+        parts.append(f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
     if any(bucket.low < bucket.high for bucket in buckets):
         shown["low"] = " ".join(f"{bucket.low:.3g}" for bucket in buckets)
         shown["high"] = " ".join(f"{bucket.high:.3g}" for bucket in buckets)

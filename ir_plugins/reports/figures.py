@@ -14,7 +14,6 @@ from ..pictures.writing import encoded
 MOST_PIXELS = 1_000_000  # pixels of a picture
 BUDGET = 3_000_000  # bytes of all pictures together; base64 adds a third
 LEAST_PIXELS = 64 * 64  # pixels of a picture at least
-NARROW = 640  # px up to which two figures fit side by side
 TIMES = "\N{MULTIPLICATION SIGN}"
 KINDS = {"lq": "LQ", "result": "Result", "gt": "GT"}
 PAIRS = (("lq", "result"), ("result", "gt"), ("lq", "gt"))
@@ -28,7 +27,6 @@ class Figure(NamedTuple):
         note: Its dataset, its size and what was done to it, in words.
         height: Height of the result, in pixels.
         width: Width of the result, in pixels.
-        wide: Whether the figure takes the whole width of the page.
         sources: By kind, the picture as a data URL.
         pairs: The kinds that can be compared, left and right; the first pair is shown first.
     """
@@ -37,7 +35,6 @@ class Figure(NamedTuple):
     note: str
     height: int
     width: int
-    wide: bool
     sources: dict[str, str]
     pairs: list[tuple[str, str]]
 
@@ -116,7 +113,7 @@ def _figure(sample: Sample, budget: float) -> Figure:
         for kind, (ending, file) in files.items()
     }
     pairs = [(left, right) for left, right in PAIRS if left in files and right in files]
-    return Figure(sample.name, " · ".join(notes), h, w, w > NARROW, sources, pairs)
+    return Figure(sample.name, " · ".join(notes), h, w, sources, pairs)
 
 
 def _scale(picture: np.ndarray, factor: float) -> np.ndarray:

@@ -13,9 +13,14 @@ from typing import Any
 
 import yaml
 
-from ..models.results import PictureResult, first_fault, means, not_finite
+from ..models.baseline import input_title
+from ..models.results import PictureResult, baseline_means, first_fault, means, not_finite
 from ..runtime.storage import written_whole
 
+INPUT = (
+    "rows named so are of the inputs themselves, without a network; smaller ones are enlarged by MATLAB's "
+    "bicubic interpolation of whole grey levels"
+)
 BEFORE, AFTER = ("dataset", "group", "image", "height", "width"), ("seconds", "peak_mb")
 MB = 1e6
 
@@ -51,19 +56,26 @@ def as_csv(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
     """metrics.csv: a line for each picture.  Metrics have all their digits; unknown values are empty.
 
     Columns: dataset, group, image; height, width of the result in pixels; the metrics; seconds of the forward
-    pass; peak_mb, its memory in 10^6 bytes (see MEANING in runtime/machine.py).
+    pass; peak_mb, its memory in 10^6 bytes (see MEANING in runtime/machine.py).  If inputs were measured:
+    input_METRIC, each metric of the input itself; input_enlarged, how many times it was enlarged for that.
 
     Args:
         rows: Rows of the pictures.
         metrics: Their names.
     """
-    names, text = list(metrics), io.StringIO()
+    names, text, rows = list(metrics), io.StringIO(), list(rows)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*BEFORE, *names, *AFTER])
+    measured = any(row.baseline for row in rows)
+    of_inputs = [*(f"input_{name}" for name in names), "input_enlarged"] if measured else []
+    writer.writerow([*BEFORE, *names, *AFTER, *of_inputs])
     for row in rows:
         seconds = "" if row.seconds is None else f"{row.seconds:.6f}"
         peak = "" if row.peak_bytes is None else f"{row.peak_bytes / MB:.3f}"
-        writer.writerow([*row[:5], *(row.metrics.get(name, "") for name in names), seconds, peak])
+        cells = [*row[:5], *(row.metrics.get(name, "") for name in names), seconds, peak]
+        if measured:
+            found = row.baseline or {}
+            cells += [*(found.get(name, "") for name in names), row.enlarged if found else ""]
+        writer.writerow(cells)
     return text.getvalue()
 
 
@@ -80,6 +92,7 @@ def as_markdown(
     notes = {
         **how,
         **blocks,
+        **({"input": INPUT} if any(row.baseline for row in rows) else {}),
         "means": "over pictures, of the values that are finite",
         "median s": "over pictures, of the forward pass alone, which warms up in the first picture" + warm_up,
         "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
@@ -97,7 +110,8 @@ def as_markdown(
 def summary(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
     """A Markdown table: a line for each dataset, and above it one for each of its groups if it has several.
 
-    A line has the means of the metrics, the median of the seconds and the largest peak of memory.
+    A line has the means of the metrics, the median of the seconds and the largest peak of memory.  Below each
+    stands one with the means of its inputs, if they were measured.
 
     Args:
         rows: Rows of the pictures, one dataset after the other.
@@ -109,8 +123,8 @@ def summary(rows: Iterable[PictureResult], metrics: Iterable[str]) -> str:
         groups = dict.fromkeys(row.group for row in found)
         for group in groups if len(groups) > 1 else ():
             members = [row for row in found if row.group == group]
-            lines.append([f"{dataset} / {group}", *_figures(members, names)])
-        lines.append([dataset, *_figures(found, names)])
+            lines += _with_inputs(f"{dataset} / {group}", members, names)
+        lines += _with_inputs(dataset, found, names)
     cells = [[_line(cell).replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     head, *body = [
@@ -143,6 +157,18 @@ def _by_dataset(rows: Iterable[PictureResult]) -> Iterator[tuple[str, list[Pictu
         yield dataset, list(found)
 
 
+def _with_inputs(title: str, rows: Sequence[PictureResult], metrics: Sequence[str]) -> Iterator[list[str]]:
+    """A line of the table, and that of the inputs."""
+    yield [title, *_figures(rows, metrics)]
+    if found := baseline_means(rows, metrics):
+        count = sum(bool(row.baseline) for row in rows)
+        yield [f"{title}: {input_title(rows)}", str(count), *_cells(found, metrics), "", ""]
+
+
+def _cells(found: Mapping[str, float], metrics: Sequence[str]) -> list[str]:
+    return [f"{found[name]:.4f}" if name in found else "" for name in metrics]
+
+
 def _figures(rows: Sequence[PictureResult], metrics: Sequence[str]) -> list[str]:
     """The cells of a line of the table."""
     found = means(rows, metrics)
@@ -150,7 +176,7 @@ def _figures(rows: Sequence[PictureResult], metrics: Sequence[str]) -> list[str]
     peaks = [row.peak_bytes for row in rows if row.peak_bytes is not None]
     return [
         str(len(rows)),
-        *(f"{found[name]:.4f}" if name in found else "" for name in metrics),
+        *_cells(found, metrics),
         f"{statistics.median(seconds):.3g}" if seconds else "",
         f"{max(peaks) / MB:.1f}" if peaks else "",
     ]

@@ -20,6 +20,7 @@ from basicsr.utils.options import copy_opt_file, dict2str
 
 from ..models.interface import TrainableModel, trainable
 from ..options.reading import Options
+from ..reports.opening import ON_SCREEN, FileOnly, schedule_warnings, training_opening
 from ..runtime.distributed import (
     ending_together,
     from_first_rank,
@@ -66,6 +67,7 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     _prepare_folders(opt, state, option_file)
     log_file = Path(opt["path"]["log"], f"train_{opt['name']}_{get_time_str()}.log")
     logger = get_root_logger(log_file=str(log_file))
+    file_only = FileOnly(logger)
     logger.info(get_env_info())
     logger.info(dict2str(opt))
     for note in notes:
@@ -76,8 +78,15 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
     model = trainable(build_model(opt))
     if state:
         _resume(model, state, opt["path"]["resume_state"])
-        logger.info(f"Resuming training from epoch: {state['epoch']}, iter: {state['iter']}.")
+        text = f"Resuming training from epoch: {state['epoch']}, iter: {state['iter']}."
+        logger.info(text, extra=ON_SCREEN)
     loader, order = train_loader(opt, state)
+    file_only.end()
+    start = f"resumed at iteration {state['iter']:,} of {opt['path']['resume_state']}" if state else "new run"
+    datasets, stages = [order.dataset, *(one.dataset for one in val_loaders)], order.plan.stages
+    logger.info(training_opening(opt, model, stages=stages, datasets=datasets, start=start, log=log_file))
+    for warning in schedule_warnings(opt["train"]):
+        logger.warning(warning)
     with Interruption() as interruption, logging_redirect_tqdm([logging.getLogger("basicsr")]):
         Run(opt, model, val_loaders, tb_logger, state, interruption).train(loader, order)
     if tb_logger:

@@ -5,7 +5,6 @@ import datetime
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -15,13 +14,11 @@ from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 
 from ..data.patch_plan import PatchStage
 from ..models.interface import TrainableModel
-from ..models.samples import Sample
 from ..options.reading import Options
-from ..reports.training import write_report
+from ..reports.live import LiveReport
 from ..runtime.distributed import from_first_rank, gathered, on_any_rank
 from ..runtime.errors import Stopped, UserError
 from ..runtime.interruption import Interruption
-from ..runtime.machine import versions
 from ..runtime.randomness import random_state, restore_random_state
 from .order import Place, PlannedStep, TrainOrder
 
@@ -55,7 +52,10 @@ class Run:
             "losses": [],
             "metrics": [],
         }
-        self.samples: dict[str, list[Sample]] = {}  # by dataset, of the last validation
+        inputs = self.history.get("inputs")
+        # the model measures each input once, and writes what it finds into the history
+        self.history["inputs"] = model.known_inputs = inputs if isinstance(inputs, dict) else {}
+        self.report = LiveReport(opt, self.history, self.iteration)
         self.total_iter: int = opt["train"]["total_iter"]
         self.saved: int | None = self.state.get("iter")
         self.logger = get_root_logger()
@@ -116,14 +116,15 @@ class Run:
                 # a longer run would not have this validation: the final state does not know of it
                 self.validate(chooses_best=False)
         if not self.val_loaders:  # else the last validation has written it
-            self._report()
+            self.report.write(self.iteration)
         self.logger.info(f"Report: {self.opt['path']['experiments_root']}/report.html")
         if failure or self.saved != self.iteration:
             reason = failure or "the last checkpoint could not be saved"
             raise UserError(f"{reason}; make room and finish the run with --auto_resume")
 
     def _iterate(self, batches: Iterator[dict[str, Any]], order: TrainOrder, bar: tqdm) -> None:
-        message = MessageLogger(self.opt, self.iteration, self.tb_logger)
+        message = MessageLogger(self.opt, self.iteration + 1, self.tb_logger)
+        message.max_iters += 1  # BasicSR leaves out one iteration, and ends with "eta: -1 day, 23:59:59"
         data_timer, iter_timer = AvgTimer(), AvgTimer()
         frequent, save_every = self.opt["logger"]["print_freq"], self.opt["logger"]["save_checkpoint_freq"]
         warmup_iter, stage = self.opt["train"].get("warmup_iter", -1), None
@@ -149,6 +150,7 @@ class Run:
                 self.save()
             if self._validates_at(self.iteration):
                 self.validate()
+            self.report.refresh(self.iteration, iter_timer.get_avg_time())
             if on_any_rank(self.interruption.received is not None):
                 self.stop()
             data_timer.start()
@@ -187,10 +189,10 @@ class Run:
                         interrupted=interrupted,
                         chooses_best=chooses_best,
                     )
-                    self.samples[found.dataset] = found.samples
+                    self.report.show(self.iteration, found)
                     entry = {"iter": self.iteration, "dataset": found.dataset}
                     self.history["metrics"].append(entry | found.means)
-            self._report()
+            self.report.write(self.iteration)
         except Stopped:
             # drop it: a resumed run validates again
             entries = self.history["metrics"]
@@ -207,15 +209,9 @@ class Run:
             text = "and saved; --auto_resume continues from there"
         number = max(gathered(self.interruption.received or 0))
         message = f"stopped at iteration {self.iteration} by {signal.Signals(number).name}, {text}"
-        self._report()
+        self.report.write(self.iteration)
         self.logger.info(f"{message[0].upper()}{message[1:]}")
         raise Stopped(number, message)
-
-    def _report(self) -> None:
-        if self.opt["rank"] == 0:
-            samples = [one for shown in self.samples.values() for one in shown]
-            path = Path(self.opt["path"]["experiments_root"], "report.html")
-            write_report(path, self.opt, self.history, samples, versions())
 
     def _announce(self, step: PlannedStep, before: PatchStage | None, order: TrainOrder) -> PatchStage:
         """Log the sizes at the first iteration of each stage, if there are several stages."""

@@ -185,3 +185,27 @@ def test_a_logarithmic_axis_has_ticks_enough(low, high):
 )
 def test_labels_are_short_and_tell_ticks_apart(ticks, expected):
     assert labels(ticks) == expected
+
+
+def test_a_level_to_compare_with_is_a_dashed_line_in_the_curve_s_colour():
+    figure = drawn(Series("a", [(0, 1.0), (100, 2.0)], level=1.5), Series("b", [(0, 5.0), (100, 4.0)]))
+    (level,) = of_class(figure, "level")
+    line = of_class(figure, "line")[0]
+    assert float(level.get("y1")) == pytest.approx(fmean(y for _, y in places(line)), abs=0.11)
+    assert [group.get("class") for group in figure.iter("g") if level in group] == ["s0"]
+    assert [key.text for key in of_class(figure, "level-key")] == ["input 1.5"]
+
+
+@pytest.mark.parametrize("level, where", [(-90.0, "below"), (90.0, "above"), (math.inf, None), (None, None)])
+def test_a_level_far_away_does_not_squeeze_the_curve(level, where):
+    plain, figure = (drawn(Series("a", [(0, 1.0), (100, 2.0)], level=value)) for value in (None, level))
+    assert places(*of_class(figure, "line")) == places(*of_class(plain, "line"))
+    assert not of_class(figure, "level")
+    told = [key.text for key in of_class(figure, "level-key")]
+    assert told == ([f"input {level:g} ({where} the chart)"] if where else [])
+
+
+def test_resumes_are_vertical_lines():
+    figure = drawn(Series("a", [(0, 1.0), (100, 2.0)]), resumes=[50])
+    (line,) = of_class(figure, "resume")
+    assert line.get("x1") == line.get("x2") == "259" and line[0].text == "resumed at iteration 50"

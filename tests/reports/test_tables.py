@@ -55,6 +55,28 @@ def test_a_line_for_each_dataset_below_those_of_its_groups():
     ]
 
 
+def test_the_inputs_stand_beside_their_results():
+    of_inputs = [{"psnr": 18.0, "ssim": 0.25}, {"psnr": 19.0, "ssim": 0.75}, None, {}, {"psnr": 24.5}, {}]
+    rows = [row._replace(baseline=b, enlarged=4) for row, b in zip(ROWS, of_inputs, strict=True)]
+    found = list(csv.DictReader(io.StringIO(as_csv(rows, METRICS))))
+    assert [row["input_psnr"] for row in found] == ["18.0", "19.0", "", "", "24.5", ""]
+    assert [row["input_enlarged"] for row in found] == ["4", "4", "", "", "4", ""]
+    table = stripped(summary(rows, METRICS))
+    assert [line[0] for line in table[2:]] == [
+        "DPDD / indoor",
+        "DPDD / indoor: input, bicubic x4",
+        "DPDD / outdoor",
+        "DPDD",
+        "DPDD: input, bicubic x4",
+        "Set5",
+        "Set5: input, bicubic x4",
+        "real",
+    ]
+    assert table[3][1:] == ["2", "18.5000", "0.5000", "", ""] and table[8][1:] == ["1", "24.5000", "", "", ""]
+    assert "- input: rows named so" in as_markdown("tiny", rows, METRICS, HOW)
+    assert "- input:" not in as_markdown("tiny", ROWS, METRICS, HOW)
+
+
 def test_the_table_is_markdown_that_also_reads_in_a_terminal():
     text = summary([row._replace(dataset="a|b\nc") for row in ROWS[5:]], METRICS)
     assert stripped(text)[2][0] == "a\\|b c"

@@ -14,11 +14,14 @@ import pytest
 import yaml
 from tiny import tiny_options
 
+from ir_plugins.models.results import PictureResult, SetResult
 from ir_plugins.models.samples import Sample
 from ir_plugins.options.reading import complete
 from ir_plugins.reports import figures as report_figures
+from ir_plugins.reports import training
 from ir_plugins.reports.figures import KINDS, encode, fit
-from ir_plugins.reports.training import page, write_report
+from ir_plugins.reports.single_pictures import Shown, sections
+from ir_plugins.reports.training import Progress, write_report
 
 from basicsr.utils import get_root_logger
 
@@ -79,6 +82,15 @@ def photograph(h, w, channels=3, seed=0):
 def sample(h=30, w=46, channels=3, scale=2, name="bird", gt=True):
     lq, result = photograph(h, w, channels), photograph(h * scale, w * scale, channels, seed=1)
     return Sample("Set5", name, lq, result, photograph(h * scale, w * scale, channels, 2) if gt else None)
+
+
+def shown(samples, pictures=None, at=1000, **blocks):
+    """The sections of one validation."""
+    return sections([Shown(at, SetResult("Set5", {}, pictures, samples))], blocks)
+
+
+def page(opt, history, samples, versions, progress=Progress(0)):  # noqa: B008  (immutable)
+    return training.page(opt, history, shown(samples), versions, progress)
 
 
 def history(last=4000, every=100):
@@ -153,6 +165,57 @@ def test_best_figures_go_the_way_that_each_metric_is_better():
     rings = built.all("circle", **{"class": "mark"})
     places = [line["points"].split()[1] for line in built.all("polyline")]
     assert [f"{ring['cx']},{ring['cy']}" for ring in rings] == places
+
+
+def test_the_input_stands_beside_curves_and_figures():
+    measured = [{"iter": i, "dataset": d, "psnr": 30.0 + i} for i in (1, 2) for d in ("Set5", "blind")]
+    inputs = {"Set5": {"psnr": {"of": "", "times": 2, "values": [30.0, None, 31.0]}}}
+    opt = options(val={"metrics": {"psnr": {"type": "calculate_psnr"}}})
+    built = Page(page(opt, {"losses": [], "metrics": measured, "inputs": inputs}, [], {}))
+    assert built.text("tr")[:3] == [
+        "DatasetMetricInputBestLatest",
+        "Set5psnr ↑30.5000 bicubic x232.0000 at 232.0000 at 2",
+        "blindpsnr ↑32.0000 at 232.0000 at 2",
+    ]
+    assert len(built.all("line", **{"class": "level"})) == 1
+    for odd in ([], {"Set5": None}, {"Set5": {"psnr": {"values": ["a"], "times": 2}}}):
+        assert "Input" not in page(opt, {"losses": [], "metrics": measured, "inputs": odd}, [], {})
+
+
+def test_every_picture_has_a_line_that_can_be_sorted_and_read_without_a_script(monkeypatch):
+    pictures = [
+        PictureResult(
+            "Set5", "", EVIL, 8, 8, {"psnr": 30.0, "niqe": 5.0}, baseline={"psnr": 28.5}, enlarged=2
+        ),
+        PictureResult("Set5", "", "bird", 8, 8, {"psnr": math.inf}, baseline={}),
+        PictureResult("Set5", "", "head", 8, 8, {}),
+    ]
+    monkeypatch.setattr("ir_plugins.reports.single_pictures.ROWS", 2)
+    text = shown(
+        [], pictures, 1234, psnr={"type": "a"}, niqe={"type": "b", "better": "lower"}, none={"type": "c"}
+    )
+    built = Page(str(text))
+    assert built.all("table", **{"class": "sortable"}) and not built.all("script")
+    assert built.text("tr") == [
+        "psnr ↑niqe ↓",
+        "Pictureresultinputchangeresultinputchange",
+        f"{EVIL}30.000028.5000+1.50005.0000",
+        "birdinf",
+    ]
+    assert "at iteration 1,234 · beside the input, bicubic x2" in text
+    assert "The first 2 pictures; 1 more are not listed." in text
+
+
+def test_speed_time_and_resumes_are_told():
+    progress = Progress(21, 7980.0, 0.25, 93_600.0, [4, 9])
+    text = page(options(), {"losses": [{"iter": 20, "lr": 1.0}]}, [], {}, progress)
+    assert "iteration 21 of 4" in text
+    assert (
+        Page(text).text("p")[1]
+        == "2 h 13 min so far4 iterations/sabout 1 d 2 h leftresumed at iteration 4, 9"
+    )
+    assert text.count('class="resume"') == 2 and "marks where the run was resumed" in text
+    assert "2 s per iteration" in page(options(), {}, [], {}, Progress(1, 5.0, 2.0))
 
 
 def test_a_resumed_run_repeats_iterations_and_the_later_one_counts():
@@ -256,7 +319,10 @@ def test_without_ground_truth_there_is_one_pair():
 def test_captions_tell_sizes():
     text = page(options(), EMPTY, [sample(), sample(scale=1)], {})
     captions = Page(text).text("figcaption")
-    assert captions == ["birdSet5 · 92 × 60 pixels · LQ enlarged ×2", "birdSet5 · 46 × 30 pixels"]  # noqa: RUF001
+    assert captions == [
+        "birdSet5 · 92 × 60 pixels · LQ enlarged ×2 · iteration 1,000",  # noqa: RUF001
+        "birdSet5 · 46 × 30 pixels · iteration 1,000",  # noqa: RUF001
+    ]
     assert text.count('style="--w:92;--h:60"') == text.count('style="--w:46;--h:30"') == 1
 
 
@@ -321,7 +387,7 @@ def test_the_file_is_replaced_at_once(tmp_path, monkeypatch):
         replace(part, target)
 
     monkeypatch.setattr("os.replace", look)
-    write_report(file, options(), history(), [sample()], {})
+    assert write_report(file, lambda: page(options(), history(), [sample()], {}))
     assert seen == [("older", ["tiny"])]
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert file.read_text(encoding="utf-8").endswith("</html>\n")
@@ -339,20 +405,21 @@ def test_a_full_disk_is_reported_and_ends_no_run(tmp_path, warnings):
     file = tmp_path / "report.html"
     file.write_text("older")
     (tmp_path / f".report.html.{os.getpid()}.part").symlink_to("/dev/full")
-    write_report(file, options(), EMPTY, [], {})
+    assert not write_report(file, lambda: page(options(), EMPTY, [], {}))
     assert warnings.messages == [f"{file}: the report cannot be written: No space left on device"]
     assert file.read_text() == "older" and [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_folder_that_cannot_be_made_is_reported_and_ends_no_run(tmp_path, warnings):
     (tmp_path / "gone").write_text("a file")
-    write_report(tmp_path / "gone/report.html", options(), EMPTY, [], {})
+    write_report(tmp_path / "gone/report.html", lambda: page(options(), EMPTY, [], {}))
     expected = f"{tmp_path}/gone/report.html: the report cannot be written: File exists"
     assert warnings.messages == [expected]
 
 
 def test_a_name_that_is_no_text_can_be_written(tmp_path):
-    write_report(tmp_path / "report.html", options(), EMPTY, [sample(name="caf\udce9.png")], {})
+    found = [sample(name="caf\udce9.png")]
+    write_report(tmp_path / "report.html", lambda: page(options(), EMPTY, found, {}))
     assert "caf?.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

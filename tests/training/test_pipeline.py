@@ -158,7 +158,7 @@ def test_test_restores_and_measures(tiny, capsys):
 
 
 def train_until_measured(count, measure=results.calculate_metric):
-    """Train, and be killed when so many pictures are measured."""
+    """Train, and be killed at that measurement; the first validation measures each input after its result."""
     seen = []
 
     def killing(*arguments):
@@ -171,10 +171,10 @@ def train_until_measured(count, measure=results.calculate_metric):
     os._exit(main(["train", "-opt", "tiny.yml"]))
 
 
-@pytest.mark.parametrize("count", [2, 5])
-def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, count):
+@pytest.mark.parametrize("measured, count", [(3, 2), (8, 5)])
+def test_killed_in_the_middle_of_validation_nothing_is_corrupt(tiny, measured, count):
     """Three pictures are validated at iterations 2 and 4; the second of either validation is the last."""
-    process = multiprocessing.get_context("fork").Process(target=train_until_measured, args=(count,))
+    process = multiprocessing.get_context("fork").Process(target=train_until_measured, args=(measured,))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

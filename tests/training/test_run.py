@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import yaml
 from tiny import tiny_options
 
 from ir_plugins.cli import main
-from ir_plugins.models import saving
+from ir_plugins.models import RestorationModel, baseline, saving
+from ir_plugins.models.results import measure
 
 pytestmark = pytest.mark.usefixtures("fresh_logger")
 ROOT = Path("experiments/tiny")
@@ -79,3 +81,45 @@ def test_a_run_that_is_over_says_so(tiny):
     assert "Already at iteration" not in log()
     assert train(resume=True) == 0
     assert "Already at iteration 4 of 4; raise train:total_iter to continue" in log()
+
+
+def test_the_remaining_time_ends_at_zero(tiny):
+    assert train() == 0
+    left = [line.split("[eta: ")[1].split(",")[0] for line in log().splitlines() if "[eta: " in line]
+    assert len(left) == 4 and left[-1] == "0:00:00" and "day" not in "".join(left)
+
+
+def test_the_report_of_a_stopped_run_is_at_the_iteration_that_was_saved(tiny, monkeypatch):
+    step = RestorationModel.optimize_parameters
+
+    def stopped(self, current_iter):
+        step(self, current_iter)
+        if current_iter == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RestorationModel, "optimize_parameters", stopped)
+        # nothing is logged or validated before the signal
+        assert train("logger:print_freq=100", "val:val_freq=100") != 0
+    text = (ROOT / "report.html").read_text(encoding="utf-8")
+    assert "stopped at iteration 3" in log() or "Stopped at iteration 3" in log()
+    assert "iteration 3 of 4 (75.0 %)" in text
+    assert train("logger:print_freq=100", "val:val_freq=100", resume=True) == 0
+    text = (ROOT / "report.html").read_text(encoding="utf-8")
+    assert "iteration 4 of 4 (100 %)" in text and "resumed at iteration 3" in text
+
+
+def test_the_inputs_are_measured_once_over_all_resumes(tiny, monkeypatch):
+    asked = []
+
+    def measured(pictures, blocks):
+        asked.append(list(blocks))
+        return measure(pictures, blocks)
+
+    monkeypatch.setattr(baseline, "measure", measured)
+    assert train("train:total_iter=3") == 0
+    assert len(asked) == 3  # of two validations, three pictures each
+    assert train("train:total_iter=6", "val:val_freq=1", resume=True) == 0
+    assert len(asked) == 3
+    assert log().count("For comparison, val's input, bicubic x2: psnr") == log().count("Validation val")
+    assert "bicubic x2" in (ROOT / "report.html").read_text(encoding="utf-8")
