@@ -127,7 +127,9 @@ SOUND: dict[str, Callable[[Any], bool]] = {
     "seed": is_count,
     "skipped": lambda value: _counts(value, 2),
     "optimizers": lambda value: _are(value, _is_optimizer),
-    "schedulers": lambda value: _are(value, lambda one: _maps(one, lambda _: True)),
+    "schedulers": lambda value: _are(
+        value, lambda one: _maps(one, lambda _: True) and is_count(one.get("last_epoch"))
+    ),
     "random": lambda value: _are(value, _is_random),
     "history": _is_history,
     "best": lambda value: _maps(value, lambda records: _maps(records, _is_record)),

@@ -73,7 +73,7 @@ def _read(path: Path, opt: Options) -> tuple[dict[str, Any], str | None]:
     except (BadArchive, OSError):
         return {}, "damaged, or not a training state"
     if wrong := unsound(state):
-        return {}, f"not a training state of ours or BasicSR's: its {wrong} is not what it should be"
+        return {}, f"not a training state of ours or BasicSR's: {wrong} is not what it should be"
     iteration = state["iter"]
     # BasicSR's own states do not name their weights
     files = state.get("files") or {f"net_g_{iteration}.pth": None}

@@ -95,6 +95,8 @@ class _Container:
         if self.kind is dict and (len(items) % 2 or not all(map(_is_key, items[::2]))):
             raise Damaged
         for item in items:
+            if item is self:
+                raise Damaged
             if isinstance(item, _Container):
                 item.sealed = True
                 self.depth = max(self.depth, item.depth + 1)
