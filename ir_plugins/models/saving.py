@@ -98,6 +98,7 @@ class SavingModel(SRModel):
         """What the next step needs beside net_g_N.pth, which holds the weights and their average."""
         return {
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "moments": [len(optimizer.state) for optimizer in self.optimizers],
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "scaler": self.scaler.state_dict(),
             "skipped": [self.skipped, self.skipped_in_row],

@@ -60,10 +60,22 @@ def check_fits_model(state: Mapping[str, Any], model: Any) -> None:
     Raises:
         ValueError: A step would fail, or change other numbers than its own.
     """
+    try:
+        _check(state, model)
+    except ValueError:
+        raise
+    except Exception as error:  # from comparing values of any kind
+        raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
+
+
+def _check(state: Mapping[str, Any], model: Any) -> None:
     follows = model.follows(state) if isinstance(model, SavingModel) else True
     for name, mine in (("optimizers", model.optimizers), ("schedulers", model.schedulers)):
         if follows and len(state[name]) != len(mine):
             raise ValueError(f"it holds {len(state[name])} {name}, and this run has {len(mine)}")
+    # of our states since they say so; a parameter without a gradient has no moments
+    if (counts := state.get("moments")) and counts != [len(saved["state"]) for saved in state["optimizers"]]:
+        raise ValueError("moments of some parameters are missing")
     taken: set[int] = set()  # where tensors lie
     for optimizer, saved in zip(model.optimizers, state["optimizers"], strict=True):
         _check_groups(optimizer, saved["param_groups"], follows=follows)
@@ -230,15 +242,20 @@ def _alike(mine: Any, theirs: Any) -> bool:
     if is_number(mine):
         return is_number(theirs, finite=True) and (theirs >= 0 or mine < 0)
     if isinstance(mine, list | tuple):
-        numbers = isinstance(theirs, list | tuple) and all(
-            n is None or is_number(n, finite=True) for n in theirs
+        if not isinstance(theirs, list | tuple):
+            return False
+        optional = [place for place, n in enumerate(mine) if n is None]
+        return all(
+            (is_number(n, finite=True) and n >= 0) or (n is None and place in optional)
+            for place, n in enumerate(theirs)
         )
-        return numbers and (not mine or min((n for n in theirs if n is not None), default=0) >= 0)
     if isinstance(mine, dict):
         return isinstance(theirs, dict) and all(is_count(n) for item in theirs.items() for n in item)
     if isinstance(mine, Tensor):
         return is_number(theirs, finite=True) or (isinstance(theirs, Tensor) and theirs.shape == mine.shape)
-    return theirs is None or type(theirs) is type(mine) or (mine is None and is_number(theirs, finite=True))
+    if mine is None:
+        return theirs is None or is_number(theirs, finite=True)
+    return type(theirs) is type(mine)
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from functools import cache
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ def trained(kind):
         "iter": STEPS,
         "files": {},
     }
-    return model, state | model.training_state()
+    return model, copy.deepcopy(state | model.training_state())
 
 
 def resumed(kind, state, weights):
@@ -75,7 +76,7 @@ def resumed(kind, state, weights):
     except ValueError as error:
         assert "\n" not in str(error) and len(str(error)) < 200
         return None
-    model.resume_training(state)
+    model.resume_training(copy.deepcopy(state))
     train_on(model, batches(STEPS + 2)[STEPS:], STEPS + 1)
     return content(model)
 
@@ -89,13 +90,21 @@ def is_same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def check_same(a, b):
+    same = a is not None and is_same(a, b)
+    assert same  # of a short message
+
+
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_every_optimizer_resumes_to_the_bit(workplace, kind):
+def test_every_optimizer_resumes_to_the_bit(small, kind):
     model, state = trained(kind)
     weights = copy.deepcopy(model.net_g.state_dict())
     state = through_a_file(state)
     train_on(model, batches(STEPS + 2)[STEPS:], STEPS + 1)
-    assert is_same(resumed(kind, state, weights), content(model))
+    expected = content(model)
+    check_same(resumed(kind, state, weights), expected)
+    if kind == "Adafactor":  # newer than these
+        return
     # BasicSR's own, of an older torch: fewer keys, and steps that are plain numbers
     own = {key: copy.deepcopy(state[key]) for key in ("epoch", "iter", "optimizers", "schedulers")}
     for optimizer in own["optimizers"]:
@@ -113,7 +122,7 @@ def test_every_optimizer_resumes_to_the_bit(workplace, kind):
             if "exp_avg_sq" in moments:
                 moments["step"] = int(moments["step"])
     own["schedulers"][0]["verbose"] = False
-    assert is_same(resumed(kind, own, weights), content(model))
+    check_same(resumed(kind, own, weights), expected)
 
 
 def first(state):
@@ -172,7 +181,7 @@ REFUSED = {
     "a beta that is None": lambda s: group(s).update(betas=(0.9, None)),
     "maximize": lambda s: group(s).update(maximize=True),
     "amsgrad": lambda s: group(s).update(amsgrad=True),
-    "plain Adam's decay": lambda s: group(s).update(decoupled_weight_decay=False),
+    "no moments of one": lambda s: s["optimizers"][0]["state"].pop(0),
     "a schedule without rates": lambda s: s["schedulers"][0].pop("_last_lr"),
     "a schedule of two rates": lambda s: s["schedulers"][0].update(_last_lr=[0.1, 0.1]),
     "a schedule that is ahead": lambda s: s["schedulers"][0].update(last_epoch=10**9),
@@ -200,7 +209,7 @@ REFUSED = {
 }
 
 
-@pytest.fixture(scope="module")
+@cache
 def sound():
     """A state of AdamW, the weights that belong to it, and what they become."""
     model, state = trained("AdamW")
@@ -210,14 +219,15 @@ def sound():
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_fit_is_refused(workplace, sound, case):
-    state, weights, _ = copy.deepcopy(sound)
+def test_what_does_not_fit_is_refused(small, case):
+    state, weights, _ = copy.deepcopy(sound())
     REFUSED[case](state)
     try:
         state = through_a_file(state)
     except BadArchive:
         return
-    assert resumed("AdamW", state, weights) is None
+    refused = resumed("AdamW", state, weights) is None
+    assert refused
 
 
 JUNK = [None, True, -1, 0.5j, float("nan"), 2**70, "a", b"a", [], {}, (), [None], {"a": 1}, {1: 2}, set()]
@@ -266,14 +276,14 @@ def mutate(value, path, chance):
 
 
 @pytest.mark.parametrize("kind", ["AdamW", "SGD with momentum", "Adafactor"])
-def test_any_other_value_is_refused_or_changes_nothing(workplace, kind):
+def test_any_other_value_is_refused_or_changes_nothing(small, kind):
     model, state = trained(kind)
     weights = copy.deepcopy(model.net_g.state_dict())
     train_on(model, batches(STEPS + 2)[STEPS:], STEPS + 1)
     expected, chance = content(model), random.Random(kind)
     where = [path for path in places(state) if not FREE & set(map(str, path))]
     refused = 0
-    for _ in range(120):
+    for _ in range(1500):
         path = chance.choice(where)
         changed = mutate(copy.deepcopy(state), path, chance)
         try:
@@ -282,12 +292,13 @@ def test_any_other_value_is_refused_or_changes_nothing(workplace, kind):
             refused += 1
             continue
         found = resumed(kind, changed, weights)
-        assert found is None or is_same(found, expected), path
+        fine = found is None or is_same(found, expected)
+        assert fine, path
         refused += found is None
     assert refused > 60
 
 
-def test_moments_follow_the_layout_of_their_parameters(workplace):
+def test_moments_follow_the_layout_of_their_parameters(small):
     """A fused step pairs numbers by their place in memory, whatever train:channels_last was before."""
     model, state = trained("AdamW")
     other = small_model(seed=2, channels_last=True, **options("AdamW"))
