@@ -18,6 +18,8 @@ from ..runtime.storage import numbered_states, save_whole
 
 RECIPE = ("optim_g", "scheduler", "warmup_iter")  # keys of `train` that a training state depends on
 
+MOST_REPLAYED = 1_000_000  # iterations, a few seconds
+
 
 class SavingModel(SRModel):
     """SRModel that writes net_g_N.pth and N.state whole, with everything that the next step needs."""
@@ -165,11 +167,14 @@ class SavingModel(SRModel):
     def _resume_with_another_recipe(self, state: dict[str, Any]) -> None:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             fresh = optimizer.state_dict()["param_groups"]
+            if [len(group["params"]) for group in fresh] != [len(g["params"]) for g in saved["param_groups"]]:
+                raise ValueError("it is of another network")
             optimizer.load_state_dict({"state": saved["state"], "param_groups": fresh})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about schedules that step without their optimizer
-            # a state may be ahead of the run, which then takes no step
-            for iteration in range(1, min(state["iter"], self.opt["train"]["total_iter"]) + 1):
+            # a crafted state may name any iteration; of one ahead of the run no step is taken
+            last = min(state["iter"], max(self.opt["train"]["total_iter"], MOST_REPLAYED))
+            for iteration in range(1, last + 1):
                 self.update_learning_rate(iteration, self.opt["train"].get("warmup_iter", -1))
         rates = ", ".join(f"{rate:.3e}" for rate in self.get_current_learning_rate())
         get_root_logger().info(

@@ -4,6 +4,8 @@ import io
 import sys
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,10 +20,7 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files before torch 1.6
 
 
 def load(path: str | Path) -> tuple[Any, dict[str, str]]:
-    """The content of a file whose checksums and sizes are right; nothing of it is run.
-
-    Its tensors are dense, on the CPU, and lie within the numbers that the file holds.  Checksums are those of
-    zip; files before torch 1.6 and safetensors have none, only their sizes are compared.
+    """The content of a file that `check` passes; nothing of it is run, and its tensors lie on the CPU.
 
     Args:
         path: A file of torch.save or, if its name says so, of safetensors.
@@ -30,39 +29,61 @@ def load(path: str | Path) -> tuple[Any, dict[str, str]]:
         The content, and the metadata of a safetensors file.
 
     Raises:
-        BadArchive: The file is damaged, holds code or other tensors, or the memory is too small.
+        BadArchive: See `check`.
+        OSError: See `check`.
+    """
+    check(path)
+    with _in_one_line():
+        if Path(path).suffix == ".safetensors":
+            with safetensors.safe_open(path, "pt") as stored:
+                metadata = stored.metadata() or {}
+            return safetensors.torch.load_file(path), metadata
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other protocols
+            return torch.load(path, map_location="cpu", weights_only=True), {}
+
+
+def check(path: str | Path) -> None:
+    """Compare the checksums and sizes of a file, and follow what it would build.
+
+    Checksums are those of zip; files before torch 1.6 and safetensors have none.
+
+    Args:
+        path: A file of torch.save or, if its name says so, of safetensors.
+
+    Raises:
+        BadArchive: The file is damaged, or holds code or other tensors than dense ones within its size.
         OSError: It cannot be opened, or is no regular file.
     """
-    with open_regular(path) as file:
-        try:
-            if not file.read(1):
-                raise BadArchive("it is empty")
-            file.seek(0)
-            if Path(path).suffix == ".safetensors":
-                with safetensors.safe_open(path, "pt") as stored:  # it compares sizes
-                    metadata = stored.metadata() or {}
-                return safetensors.torch.load_file(path), metadata
-            if file.read(4) == b"PK\3\4":
-                _check_zip(file)
-            else:
-                file.seek(0)
-                _check_old(file)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about pickles of other protocols
-                return torch.load(path, map_location="cpu", weights_only=True), {}
-        except HoldsCode as code:
-            raise BadArchive(
-                f"holds code ({code}) rather than weights alone, and was not run; "
-                "get a file that holds a plain state dict"
-            ) from code
-        except OtherTensors as kind:
-            raise BadArchive(f"holds {kind} tensors; save it with dense ones of plain numbers") from kind
-        except BadArchive as error:
-            raise BadArchive(f"cannot be read: {error}; name another file") from error
-        except Exception as error:  # torch, safetensors and zipfile report damage as unrelated classes
-            if isinstance(error, MemoryError) or "allocate memory" in str(error):
-                raise BadArchive("cannot be read: it needs more memory than there is") from error
-            raise BadArchive(f"cannot be read: {Damaged()}; name another file") from error
+    with open_regular(path) as file, _in_one_line():
+        begin = file.read(4)
+        if not begin:
+            raise BadArchive("it is empty")
+        if Path(path).suffix == ".safetensors":
+            with safetensors.safe_open(path, "pt"):  # it compares sizes
+                return
+        file.seek(0)
+        (_check_zip if begin == b"PK\3\4" else _check_old)(file)
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Turn whatever a file raises into a BadArchive with a whole sentence."""
+    try:
+        yield
+    except HoldsCode as code:
+        raise BadArchive(
+            f"holds code ({code}) rather than weights alone, and was not run; "
+            "get a file that holds a plain state dict"
+        ) from code
+    except OtherTensors as kind:
+        raise BadArchive(f"holds {kind} tensors; save it with dense ones of plain numbers") from kind
+    except BadArchive as error:
+        raise BadArchive(f"cannot be read: {error}; name another file") from error
+    except Exception as error:  # torch, safetensors and zipfile report damage as unrelated classes
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise BadArchive("cannot be read: it needs more memory than there is") from error
+        raise BadArchive(f"cannot be read: {Damaged()}; name another file") from error
 
 
 def _check_zip(file: BinaryIO) -> None:

@@ -172,7 +172,7 @@ class _Walk:
                 self.stack.append(argument)
             elif name in CONSTANTS:
                 self.stack.append(CONSTANTS[name])
-            elif (step := self.STEPS.get(name)) is not None:
+            elif (step := STEPS.get(name)) is not None:
                 step(self, argument)
             elif name != "PROTO":
                 # a pickle of a newer kind than torch reads: is there code in it?
@@ -273,56 +273,47 @@ class _Walk:
             raise Damaged
         self.stack.append(storage)
 
-    def _tensor(
-        self, storage: Any, offset: Any, size: Any, stride: Any, grad: Any = False, hooks: Any = None, *more
-    ) -> Any:
-        """_rebuild_tensor, _v2 with the metadata of complex numbers in `more`."""
-        return self._view(storage, 0, offset, size, stride, grad, hooks, *more)
+    def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *more: Any) -> _Tensor:
+        """_rebuild_tensor, and _v2 with requires_grad, hooks and the metadata of complex numbers in `more`."""
+        return self._view(storage, None, (offset, size, stride), *more)
 
-    def _tensor_3(
-        self,
-        storage: Any,
-        offset: Any,
-        size: Any,
-        stride: Any,
-        grad: Any,
-        hooks: Any,
-        kind: Any,
-        metadata: Any = None,
-    ) -> Any:
-        dtype = _dtype(kind.name) if isinstance(kind, _Global) else None
-        if dtype is None:
+    def _tensor_3(self, storage: Any, offset: Any, size: Any, stride: Any, *more: Any) -> _Tensor:
+        """_rebuild_tensor_v3 with requires_grad, hooks, dtype and metadata in `more`."""
+        grad, hooks, kind, *metadata = more
+        if not isinstance(kind, _Global) or (dtype := _dtype(kind.name)) is None:
             raise Damaged
-        return self._view(storage, dtype.itemsize, offset, size, stride, grad, hooks, metadata)
+        return self._view(storage, dtype.itemsize, (offset, size, stride), grad, hooks, *metadata)
 
     def _view(
         self,
         storage: Any,
-        item: int,
-        offset: Any,
-        size: Any,
-        stride: Any,
-        grad: Any,
-        hooks: Any,
+        item: int | None,
+        place: tuple[Any, Any, Any],
+        grad: Any = False,
+        hooks: Any = None,
         metadata: Any = None,
     ) -> _Tensor:
+        offset, size, stride = place
         if not isinstance(storage, Storage) or not _is(size, tuple) or not _is(stride, tuple):
             raise Damaged
-        numbers = [offset, *size.items, *stride.items]
-        if not all(map(_is_size, numbers)) or len(size.items) != len(stride.items) or len(size.items) > 64:
+        lengths, steps = size.items, stride.items
+        if (
+            not all(map(_is_size, [offset, *lengths, *steps]))
+            or len(lengths) != len(steps)
+            or len(steps) > 64
+        ):
             raise Damaged
         if not isinstance(grad, bool) or not _is_empty(hooks):
             raise Damaged
         if metadata is not None and not (
-            _is(metadata, dict) and all(isinstance(i, str | bool) for i in metadata.items)
+            _is(metadata, dict) and all(isinstance(item, str | bool) for item in metadata.items)
         ):
             raise Damaged
-        steps = zip(size.items, stride.items, strict=True)
-        last = sum((length - 1) * step for length, step in steps)
-        needed = offset + (0 if 0 in size.items else last + 1)
-        item = item or storage.item
+        last = sum((length - 1) * step for length, step in zip(lengths, steps, strict=True))
+        needed = offset + (0 if 0 in lengths else last + 1)
         # torch would make the storage larger, and fill it with whatever the memory holds
-        if needed * item > storage.count * storage.item or math.prod(size.items) >= 2**60:
+        there = storage.count * storage.item
+        if needed * (item or storage.item) > there or math.prod(lengths) >= 2**60:
             raise Damaged
         return _Tensor()
 
@@ -396,7 +387,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
 }
 PUSHES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_Walk.STEPS = {
+STEPS: dict[str, Callable[[_Walk, Any], None]] = {
     "MARK": _Walk._mark,
     "EMPTY_LIST": lambda walk, _: walk.stack.append(_Container(list, [])),
     "EMPTY_DICT": lambda walk, _: walk.stack.append(_Container(dict, [])),
