@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 
 from ..runtime.regular import open_regular
-from .pickles import MOST_PICKLED, BadArchive, Damaged, HoldsCode, OtherTensors, Storage, follow
+from .announced import BadArchive, Damaged, HoldsCode, OtherTensors, Storage
+from .pickles import MOST_PICKLED, follow
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files before torch 1.6
 
