@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from ..options.registries import entries, registered
 from ..runtime.distributed import from_first_rank, gathered, is_first_here, start
 from ..runtime.errors import UserError
 from ..runtime.plugins import load_plugins
+from ..weights.archives import BadArchive, check
 from ..weights.files import check_fits, read_weights
 
 MOST_PICTURES_PER_EPOCH = 10**8  # their order is drawn in memory
@@ -182,5 +184,21 @@ def _weight_problems(options: Options) -> Iterator[Problem]:
                 _check_file(options, key.removeprefix("pretrain_network_"), value)
             except UserError as error:
                 yield Problem(("path", key), str(error))
+    yield from _own_file_problems(options)
     if not options["is_train"] and not paths.get("pretrain_network_g"):
         yield Problem(("path", "pretrain_network_g"), "no weights to test; name a net_g_*.pth")
+
+
+def _own_file_problems(options: Options) -> Iterator[Problem]:
+    """Check the weight files that networks and losses read themselves, who take damaged ones."""
+    blocks: dict[tuple[str, ...], Any] = {
+        ("train", key): value for key, value in (options.get("train") or {}).items()
+    }
+    blocks |= {(key,): value for key, value in options.items() if key.startswith("network_")}
+    for keys, block in blocks.items():
+        for key, value in block.items() if isinstance(block, dict) else ():
+            if isinstance(value, str) and value.endswith((".pth", ".pt")) and Path(value).is_file():
+                try:
+                    check(value)
+                except (BadArchive, OSError) as error:
+                    yield Problem((*keys, key), f"{value}: {error}")
