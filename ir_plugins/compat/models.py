@@ -68,8 +68,7 @@ def load_weights_as_others_publish_them() -> None:
         get_root_logger().info(f"Loading {type(net).__name__} from {load_path}")
         if key not in (None, param_key):
             get_root_logger().warning(f"{load_path} holds no {param_key}; its {key} are used")
-        if strict:
-            check_fits(load_path, weights, net)
+        check_fits(load_path, weights, net, strict=strict)
         self._print_different_keys_loading(net, weights, strict)
         net.load_state_dict(weights, strict=strict)
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from ..runtime.arguments import check_side
 from ..runtime.errors import UserError
 from ..runtime.randomness import kept_random_state
+from ..weights.archives import BadArchive, check
+from ..weights.files import read_weights
 from .pictures import Picture, Planes, planes
 from .registering import metric
 
@@ -66,19 +68,19 @@ def dists(img: Picture, img2: Picture, *, data_range: float = 255.0) -> float:
 
 @cache
 def _lpips() -> nn.Module:
-    return _built("lpips", lambda package: package.LPIPS(net="alex", verbose=False))
+    return _built("lpips", "alexnet", lambda package: package.LPIPS(net="alex", verbose=False))
 
 
 @cache
 def _dists() -> nn.Module:
-    return _built("DISTS_pytorch", _build_dists)
+    return _built("DISTS_pytorch", "vgg16", _build_dists)
 
 
 def _build_dists(package: Any) -> nn.Module:
     # the package itself looks below sys.prefix, where its weights are not in every kind of installation
     net = package.DISTS(load_weights=False)
     weights = Path(package.__file__).with_name("weights.pt")
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), strict=False)
+    net.load_state_dict(read_weights(weights, None), strict=False)
     return net
 
 
@@ -89,8 +91,13 @@ def _package(name: str) -> ModuleType:
         raise UserError(f"package {name} cannot be imported ({error}); pip install {name}") from error
 
 
-def _built(name: str, build: Callable[[Any], nn.Module]) -> nn.Module:
+def _built(name: str, classifier: str, build: Callable[[Any], nn.Module]) -> nn.Module:
     package = _package(name)
+    for file in _weight_files(package, classifier):
+        try:
+            check(file)  # the package would take a damaged one, and measure with it
+        except (BadArchive, OSError) as error:
+            raise UserError(f"{file}: {error}") from error
     try:
         # initial weights draw random numbers, and both packages use a deprecated argument of torchvision
         with kept_random_state(), warnings.catch_warnings():
@@ -102,6 +109,12 @@ def _built(name: str, build: Callable[[Any], nn.Module]) -> nn.Module:
             f"its weights cannot be had: {reason}; connect once, or copy torchvision's file into "
             f"{Path(torch.hub.get_dir()) / 'checkpoints'}"
         ) from error
+
+
+def _weight_files(package: ModuleType, classifier: str) -> list[Path]:
+    """The files that a package reads its network from, as far as they are there."""
+    cached = Path(torch.hub.get_dir(), "checkpoints").glob(f"{classifier}-*.pth")
+    return [*cached, *Path(str(package.__file__)).parent.glob(f"weights/*/{classifier[:4]}*.pth")]
 
 
 def _rgb(x: Planes, data_range: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..archs.declaration import facts
 from ..runtime.storage import numbered_states, save_whole
 
 RECIPE = ("optim_g", "scheduler", "warmup_iter")  # keys of `train` that a training state depends on
+
+MOST_REPLAYED = 1_000_000  # iterations, a few seconds
 
 
 class SavingModel(SRModel):
@@ -97,6 +100,7 @@ class SavingModel(SRModel):
         """What the next step needs beside net_g_N.pth, which holds the weights and their average."""
         return {
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "moments": [len(optimizer.state) for optimizer in self.optimizers],
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
             "scaler": self.scaler.state_dict(),
             "skipped": [self.skipped, self.skipped_in_row],
@@ -120,17 +124,39 @@ class SavingModel(SRModel):
             for mine, theirs in zip(optimizer.param_groups, saved["param_groups"], strict=False):
                 # BasicSR's is not fused, and GradScaler goes by how the optimizer was built
                 theirs |= {key: mine[key] for key in ("fused", "foreach") if key in mine}
-        if resume_state.get("recipe", self._recipe()) == self._recipe():
-            self._check_moments(resume_state)
+        if self.follows(resume_state):
             super().resume_training(resume_state)
         else:
             self._resume_with_another_recipe(resume_state)
+        self._order_moments()
         if resume_state.get("scaler"):  # none if the run was not in fp16 before
             self.scaler.load_state_dict(resume_state["scaler"])
         self.skipped, self.skipped_in_row = resume_state.get("skipped", (0, 0))
         if resume_state.get("best"):
             self.best_metric_results = resume_state["best"]
         self.last_saved = resume_state["iter"]
+
+    def follows(self, resume_state: Mapping[str, Any]) -> bool:
+        """Whether the run's optimizer and schedule go on as a training state left them.
+
+        Args:
+            resume_state: The content of N.state.
+
+        Returns:
+            False if `train:optim_g` or `train:scheduler` have changed since.
+
+        Raises:
+            ValueError: They have changed so much that the moments are of no use.
+        """
+        recipe = resume_state.get("recipe", self._recipe())
+        if recipe == self._recipe():
+            return True
+        before, now = json.loads(recipe)["optim_g"], json.loads(self._recipe())["optim_g"]
+        if before["type"] != now["type"]:
+            raise ValueError(f"train:optim_g:type was {before['type']}; begin a new run with the weights")
+        if before.get("no_decay") != now.get("no_decay"):
+            raise ValueError("train:optim_g:no_decay has changed, and with it the groups of parameters")
+        return False
 
     def last_good(self) -> str:
         """The newest checkpoint, in words for a message."""
@@ -139,12 +165,6 @@ class SavingModel(SRModel):
         return f"the last checkpoint is {self.opt['path']['training_states']}/{self.last_saved}.state"
 
     def _resume_with_another_recipe(self, state: dict[str, Any]) -> None:
-        before, now = (json.loads(recipe)["optim_g"] for recipe in (state["recipe"], self._recipe()))
-        if before["type"] != now["type"]:
-            raise ValueError(f"train:optim_g:type was {before['type']}; begin a new run with the weights")
-        if before.get("no_decay") != now.get("no_decay"):
-            raise ValueError("train:optim_g:no_decay has changed, and with it the groups of parameters")
-        self._check_moments(state)
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             fresh = optimizer.state_dict()["param_groups"]
             if [len(group["params"]) for group in fresh] != [len(g["params"]) for g in saved["param_groups"]]:
@@ -152,7 +172,9 @@ class SavingModel(SRModel):
             optimizer.load_state_dict({"state": saved["state"], "param_groups": fresh})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about schedules that step without their optimizer
-            for iteration in range(1, state["iter"] + 1):
+            # a crafted state may name any iteration; of one ahead of the run no step is taken
+            last = min(state["iter"], max(self.opt["train"]["total_iter"], MOST_REPLAYED))
+            for iteration in range(1, last + 1):
                 self.update_learning_rate(iteration, self.opt["train"].get("warmup_iter", -1))
         rates = ", ".join(f"{rate:.3e}" for rate in self.get_current_learning_rate())
         get_root_logger().info(
@@ -160,10 +182,17 @@ class SavingModel(SRModel):
             f"learning rate {rates}"
         )
 
-    def _check_moments(self, state: dict[str, Any]) -> None:
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=False):
-            for mine, theirs in zip(optimizer.param_groups, saved["param_groups"], strict=False):
-                _check_shapes(mine["params"], theirs["params"], saved["state"])
+    def _order_moments(self) -> None:
+        """Lay moments out in memory as their parameters are: `train:channels_last` may have changed.
+
+        A fused step pairs numbers by their place in memory.
+        """
+        for optimizer in self.optimizers:
+            for parameter, moments in optimizer.state.items():
+                for name, value in moments.items():
+                    alike = isinstance(value, Tensor) and value.shape == parameter.shape
+                    if alike and value.stride() != parameter.stride():
+                        moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
     def _recipe(self) -> str:
         return json.dumps({key: self.opt["train"].get(key) for key in RECIPE}, sort_keys=True, default=str)
@@ -230,17 +259,6 @@ class SavingModel(SRModel):
         for state in [state for state in states if int(state.stem) <= current_iter][:-keep]:
             state.unlink(missing_ok=True)
             Path(folders["models"], f"net_g_{state.stem}.pth").unlink(missing_ok=True)
-
-
-def _check_shapes(parameters: list[Tensor], numbers: list[int], state: dict[int, Any]) -> None:
-    """Raise ValueError if a moment has another shape than its parameter: a fused step would overrun it."""
-    for parameter, number in zip(parameters, numbers, strict=False):
-        for name, value in state.get(number, {}).items():
-            # Adafactor keeps sums over rows and columns
-            if not isinstance(value, Tensor) or value.numel() == 1 or name in ("row_var", "col_var"):
-                continue
-            if value.shape != parameter.shape:
-                raise ValueError(f"its {name} is {list(value.shape)}, of another network")
 
 
 def _on_cpu(net: nn.Module) -> dict[str, Tensor]:

@@ -28,13 +28,43 @@ def restore_random_state(state: dict[str, Any]) -> None:
     Args:
         state: As `random_state` returns it; without a GPU's state, the GPU's generator stays as it is.
     """
-    version, numbers, gauss = state["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    python, numpy = _parts(state)
+    random.setstate(python)
+    np.random.set_state(numpy)
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def check_random_state(state: Any) -> None:
+    """Try a state on generators of its own.
+
+    Args:
+        state: Perhaps a state as `random_state` returns it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        python, numpy = _parts(state)
+        random.Random().setstate(python)
+        # numpy compares no place, and would read beyond its 624 numbers
+        if not 0 <= numpy[2] <= 624:
+            raise ValueError(f"numpy's generator is at number {numpy[2]} of 624")
+        np.random.RandomState().set_state(numpy)
+        torch.Generator().set_state(state["torch"])
+        gpu = state.get("cuda")
+        if gpu is not None and (gpu.dtype != torch.uint8 or gpu.shape != (16,) or not gpu.is_contiguous()):
+            raise ValueError("the GPU's generator has 16 bytes")
+    except Exception as error:  # each generator raises what it likes
+        raise ValueError(f"no state of random numbers: {error}") from error
+
+
+def _parts(state: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The states of Python's and of numpy's generator, as these take them."""
+    version, numbers, gauss = state["python"]
+    name, keys, *rest = state["numpy"]
+    return (version, tuple(numbers), gauss), (name, keys.numpy().astype(np.uint32), *rest)
 
 
 @contextmanager

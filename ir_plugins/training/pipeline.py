@@ -37,7 +37,7 @@ from .loaders import train_loader, validation_loaders
 from .monitoring import tensorboard
 from .preflight import prepare
 from .run import Run
-from .states import find_state
+from .states import check_fits_run, find_state
 
 
 def train(arguments: Namespace) -> None:
@@ -148,14 +148,10 @@ class _TensorBoard:
 
 
 def _resume(model: TrainableModel, state: dict[str, Any], path: str) -> None:
-    wanted = [set(optimizer.param_groups[0]) for optimizer in model.optimizers]
+    check_fits_run(state, model, path)  # of models whose optimizers could not be built before
     try:
         model.resume_training(state)
-        for optimizer, keys in zip(model.optimizers, wanted, strict=True):
-            # torch loads the state of any optimizer, and fails at the first step if it is of another kind
-            if missing := keys - set(optimizer.param_groups[0]):
-                raise ValueError(f"it holds no {', '.join(sorted(missing))}")
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: does not fit train:optim_g or train:scheduler: {error}") from error
 
 

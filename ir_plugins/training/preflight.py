@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from ..options.registries import entries, registered
 from ..runtime.distributed import from_first_rank, gathered, is_first_here, start
 from ..runtime.errors import UserError
 from ..runtime.plugins import load_plugins
+from ..weights.archives import BadArchive, check
 from ..weights.files import check_fits, read_weights
 from .monitoring import wandb_problems
 
@@ -160,6 +162,19 @@ def check_weights(options: Options, path: str) -> None:
         raise UserError(f"{path}: {':'.join(problem.keys)}: {problem.text}")
 
 
+def _check_file(options: Options, label: str, file: str) -> None:
+    """Raise UserError if a file cannot become the weights of network_LABEL."""
+    paths, block = options["path"], options.get(f"network_{label}")
+    keys = {paths.get(f"param_key_{label}", "params")}
+    if label == "g" and value_at(options, "train", "ema_decay"):
+        keys.add("params_ema")  # a model loads its average from the same file
+    net = build_on_meta(block) if block else None
+    for key in sorted(keys, key=str):
+        weights = read_weights(file, key)
+        if net is not None:
+            check_fits(file, weights, net, strict=bool(paths.get(f"strict_load_{label}", True)))
+
+
 def _weight_problems(options: Options) -> Iterator[Problem]:
     paths = options["path"]
     for key, value in paths.items():
@@ -167,13 +182,26 @@ def _weight_problems(options: Options) -> Iterator[Problem]:
         named = key.startswith("pretrain_network") or (key == "resume_state" and not options["auto_resume"])
         if named and value is not None and not Path(value).is_file():
             yield Problem(("path", key), f"no such file: {value}")
-        elif key == "pretrain_network_g" and value is not None:
+        elif key.startswith("pretrain_network_") and value is not None:
             try:
-                weights = read_weights(value, paths.get("param_key_g", "params"))
-                net = build_on_meta(options["network_g"])
-                if net is not None and paths.get("strict_load_g", True):
-                    check_fits(value, weights, net)
+                _check_file(options, key.removeprefix("pretrain_network_"), value)
             except UserError as error:
                 yield Problem(("path", key), str(error))
+    yield from _own_file_problems(options)
     if not options["is_train"] and not paths.get("pretrain_network_g"):
         yield Problem(("path", "pretrain_network_g"), "no weights to test; name a net_g_*.pth")
+
+
+def _own_file_problems(options: Options) -> Iterator[Problem]:
+    """Check the weight files that networks and losses read themselves, who take damaged ones."""
+    blocks: dict[tuple[str, ...], Any] = {
+        ("train", key): value for key, value in (options.get("train") or {}).items()
+    }
+    blocks |= {(key,): value for key, value in options.items() if key.startswith("network_")}
+    for keys, block in blocks.items():
+        for key, value in block.items() if isinstance(block, dict) else ():
+            if isinstance(value, str) and value.endswith((".pth", ".pt")) and Path(value).is_file():
+                try:
+                    check(value)
+                except (BadArchive, OSError) as error:
+                    yield Problem((*keys, key), f"{value}: {error}")

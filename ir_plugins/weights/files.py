@@ -1,9 +1,6 @@
 """Read and write weight files, and check whether weights fit a network."""
 
 import json
-import pickletools
-import re
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +12,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import UserError
 from ..runtime.storage import save_whole, written_whole
+from .archives import BadArchive, load
 from .recognition import architecture, recognise
 
 USUAL_KEYS = ("params", "params_ema", "state_dict")  # of weights in published files
@@ -80,7 +78,8 @@ def read_checkpoint(path: str | Path, param_key: str | None = "params_ema") -> C
             f"{path}: holds no weights under '{param_key}' or a usual key, but {found[:200]}; "
             "name a net_g_*.pth or set param_key_g"
         )
-    weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    # without what a file may hang on a tensor
+    weights = {name.removeprefix("module."): value.detach() for name, value in weights.items()}
     return Checkpoint(weights, _network_in(network), chosen)
 
 
@@ -119,24 +118,34 @@ def save_weights(
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def check_fits(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> None:
+def check_fits(
+    path: str | Path, weights: Mapping[str, Tensor], net: nn.Module, *, strict: bool = True
+) -> None:
     """Compare a state dict with a network.
 
     Args:
         path: Where the weights come from, for the message.
         weights: The state dict.
         net: The network, which may lie on the meta device.
+        strict: Whether names and shapes must be the network's; if not, only what torch would cut off counts.
 
     Raises:
-        UserError: Naming the first keys that are missing, left over or of another shape, and what would fit.
+        UserError: Naming the first keys that are missing, left over, of another shape or complex, and what
+            would fit.
     """
-    wanted = net.state_dict()
-    faults = [f"{name} is missing" for name in wanted if name not in weights]
-    faults += [f"{name} has no place in the network" for name in weights if name not in wanted]
+    wanted, faults = net.state_dict(), []
+    if strict:
+        faults += [f"{name} is missing" for name in wanted if name not in weights]
+        faults += [f"{name} has no place in the network" for name in weights if name not in wanted]
+        faults += [
+            f"{name} is {list(weights[name].shape)} there and {list(wanted[name].shape)} here"
+            for name in wanted
+            if name in weights and weights[name].shape != wanted[name].shape
+        ]
     faults += [
-        f"{name} is {list(weights[name].shape)} there and {list(wanted[name].shape)} here"
+        f"{name} is complex there and real here"  # torch would drop the imaginary part
         for name in wanted
-        if name in weights and weights[name].shape != wanted[name].shape
+        if name in weights and weights[name].is_complex() and not wanted[name].is_complex()
     ]
     if faults:
         more = f" and {len(faults) - 2} more" if len(faults) > 2 else ""
@@ -171,42 +180,17 @@ def _network_in(stored: Any) -> dict[str, Any] | None:
 def _read(path: str | Path) -> tuple[Any, Any]:
     """The content of a file of torch.save or safetensors, and what stands there under NETWORK."""
     try:
-        with open(path, "rb") as file:
-            empty = not file.read(1)
+        content, metadata = load(path)
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        if Path(path).suffix == ".safetensors":
-            with safetensors.safe_open(path, "pt") as file:
-                stored = (file.metadata() or {}).get(NETWORK, "null")
-            with suppress(ValueError):  # another program uses the key for something else
-                stored = json.loads(stored)
-            return safetensors.torch.load_file(path), stored
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that it then refuses
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            return content, content.get(NETWORK) if isinstance(content, Mapping) else None
-    except Exception as error:  # both report damage as several unrelated exception classes
-        if code := _code(path, str(error)):
-            raise UserError(
-                f"{path}: holds code ({code}) rather than weights alone, and was not run; "
-                "get a file that holds a plain state dict"
-            ) from error
-        reason = "it is empty" if empty else "damaged, or no weight file"
-        raise UserError(f"{path}: cannot be read: {reason}; name another file") from error
-
-
-def _code(path: str | Path, message: str) -> str | None:
-    """The code that torch refused to run, by its `message`; None if something else is wrong."""
-    if found := re.search(r"GLOBAL ([A-Za-z_][\w.]*)|(TorchScript)", message):
-        return found[1] or found[2]
-    if "Unsupported operand" in message:
-        # perhaps a pickle of a newer kind than torch reads, which gives up before it comes to the code
-        with open(path, "rb") as file, suppress(ValueError):  # no pickle at all
-            if any(
-                operation.name in ("GLOBAL", "STACK_GLOBAL") for operation, _, _ in pickletools.genops(file)
-            ):
-                return "a Python pickle"
-    return None
+    except BadArchive as error:
+        raise UserError(f"{path}: {error}") from error
+    stored = None
+    if NETWORK in metadata:
+        with suppress(ValueError, RecursionError):  # another program uses the key for something else
+            stored = json.loads(metadata[NETWORK])
+    elif isinstance(content, Mapping):
+        stored = content.get(NETWORK)
+    return content, stored

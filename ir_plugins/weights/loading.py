@@ -42,8 +42,8 @@ def load_network(path: str | Path, network_g: Mapping[str, Any] | None = None) -
         with torch.device("meta"), _at_most(2 * len(weights) + SPARE):
             check_fits(path, weights, kind(**arguments))
         net = kind(**arguments)
-    except (KeyError, TypeError, ValueError) as error:  # raised by the registry and by networks
-        text = str(error.args[0])
+    except Exception as error:  # a network may raise anything for the arguments that a file gives it
+        text = str(error.args[0] if error.args else type(error).__name__).strip().partition("\n")[0]
         raise UserError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from error
     net.load_state_dict(weights)
     return net.eval()

@@ -141,6 +141,24 @@ def test_missing_weights_are_reported_in_one_line(packages, name, fault):
     assert METRICS[name](*pair(31, 37, 3)) > 0  # once they are there
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_a_damaged_weight_file_is_reported(packages, name, tmp_path, monkeypatch):
+    """The packages would measure with it."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    file = (
+        tmp_path / "checkpoints" / {"lpips": "alexnet-owt-7be5be79.pth", "dists": "vgg16-397923af.pth"}[name]
+    )
+    file.parent.mkdir()
+    torch.save({"weight": torch.ones(100)}, file)
+    METRICS[name](*pair(31, 37, 3))
+    getattr(perceptual, f"_{name}").cache_clear()
+    whole = file.read_bytes()
+    at = whole.index(torch.ones(100).numpy().tobytes())
+    file.write_bytes(whole[:at] + b"\1" + whole[at + 1 :])
+    with pytest.raises(UserError, match=rf"^{name}: .*{file.name}: cannot be read: damaged"):
+        METRICS[name](*pair(31, 37, 3))
+
+
 def test_pictures_that_cannot_work_are_reported(packages):
     with pytest.raises(UserError, match="lpips: a picture of 30x37 is too small, its least side is 31"):
         lpips(*pair(30, 37, 3))

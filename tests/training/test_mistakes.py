@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 from tiny import tiny_options
-from tiny_runs import checkpoint, fails
+from tiny_runs import checkpoint, fails, state
 
 from ir_plugins.cli import main
 
@@ -98,6 +98,59 @@ def test_damaged_weights(tiny, capsys, content):
     assert all(f"damaged or of another run: {file.parent.resolve()}/net_g_{n}.pth" in error for n in (2, 4))
     weights = f"path:pretrain_network_g={file}"
     assert f"{file}: cannot be read" in fails(capsys, "test", "-opt", "tiny.yml", "--force_yml", weights)
+
+
+def test_one_wrong_bit_or_average_in_weights(tiny, capsys):
+    """Both were found out by nobody, or after the folder was made."""
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    whole = Path("experiments/tiny/models/net_g_4.pth").read_bytes()
+    content = checkpoint(4)
+    first = next(iter(content["params"]))
+    at = whole.index(content["params"][first].numpy().tobytes())
+    Path("flipped.pth").write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+    content["params_ema"][first] = torch.ones(5)
+    torch.save(content, "average.pth")
+    capsys.readouterr()
+    for file, commands, reason in (
+        ("flipped.pth", ("train", "test"), "cannot be read: damaged"),
+        ("average.pth", ("train",), "does not fit SemanIR: conv_first.weight is [5] there"),
+    ):
+        for command in commands:
+            weights = f"path:pretrain_network_g={file}"
+            error = fails(capsys, command, "-opt", "tiny.yml", "--force_yml", weights, "name=new")
+            assert f"{file}: {reason}" in error
+
+
+@pytest.mark.parametrize("block", [("network_g",), ("network_d",), ("train", "own_opt")])
+def test_files_that_networks_and_losses_read_themselves(workplace, block):
+    from ir_plugins.training.preflight import _own_file_problems
+
+    torch.save({"params": {"a": torch.ones(99)}}, "flow.pth")
+    inner = {"type": "BasicVSR", "spynet_path": "flow.pth", "missing": "no.pth", "count": 3}
+    options = {block[0]: inner if len(block) == 1 else {block[1]: inner, "total_iter": 4}}
+    assert not list(_own_file_problems(options))
+    whole = Path("flow.pth").read_bytes()
+    Path("flow.pth").write_bytes(whole.replace(torch.ones(9).numpy().tobytes(), bytes(36), 1))
+    (problem,) = _own_file_problems(options)
+    assert problem.keys == (*block, "spynet_path") and problem.text.startswith(
+        "flow.pth: cannot be read: dam"
+    )
+
+
+def test_a_crafted_state_is_refused_before_anything_is_written(tiny, capsys):
+    """A fused step wrote beyond the moments, and the process crashed."""
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    content = state(4)
+    for moments in content["optimizers"][0]["state"].values():
+        moments["exp_avg"] = torch.zeros(1)
+    torch.save(content, "experiments/tiny/training_states/4.state")
+    capsys.readouterr()
+    for overrides in (
+        ["--auto_resume"],
+        ["--force_yml", "path:resume_state=experiments/tiny/training_states/4.state"],
+    ):
+        error = fails(capsys, "train", "-opt", "tiny.yml", *overrides)
+        assert "4.state: does not fit train:optim_g or train:scheduler: its exp_avg is [1], not [" in error
 
 
 def test_a_new_run_does_not_archive_the_weights_it_begins_with(tiny, capsys):

@@ -164,7 +164,7 @@ def test_a_file_that_is_not_there(workplace, file):
     with pytest.raises(UserError, match=f"^no such file: {file}$"):
         read_weights(file)
     (workplace / file).mkdir()
-    with pytest.raises(UserError, match=f"^{file}: cannot be read: Is a directory$"):
+    with pytest.raises(UserError, match=f"^{file}: cannot be read: it is a folder, not a file$"):
         read_weights(file)
 
 
