@@ -234,7 +234,8 @@ class SavingModel(SRModel):
             for weights in models.glob("net_g_*.pth"):
                 number = weights.stem.removeprefix("net_g_")
                 ours = re.fullmatch("[1-9][0-9]{0,17}", number) and int(number) <= current_iter
-                if ours and not any(states.glob(f"{number}.state*")):  # also N.state.old, of such a run
+                # N.state.old is of such a run
+                if ours and not any(Path(states, f"{number}.state{end}").exists() for end in ("", ".old")):
                     weights.unlink(missing_ok=True)
         except OSError as error:
             get_root_logger().warning(f"logger:keep_last: an older checkpoint stays: {file_fault(error)}")
