@@ -31,7 +31,7 @@ from ..runtime.distributed import (
 from ..runtime.errors import UserError
 from ..runtime.interruption import Interruption
 from ..runtime.regular import MOST_TEXT, read_regular
-from ..runtime.storage import written_whole
+from ..runtime.storage import numbered_states, written_whole
 from .folders import clear, locked, make_folders
 from .loaders import train_loader, validation_loaders
 from .logs import open_log, tensorboard
@@ -53,12 +53,15 @@ def train(arguments: Namespace) -> None:
     with ending_together(arguments):
         opt = prepare(arguments, is_train=True)
         opt["auto_resume"] = opt["auto_resume"] or _was_restarted(opt)
+        before = numbered_states(opt["path"]["training_states"])
         state, notes = _agreed_state(opt)
         if state and "seed" in state and opt.get("draws_seed"):
             opt["manual_seed"] = state["seed"]
         if state is None:
             _refuse_to_archive_weights(opt)
         with locked(opt):
+            if opt["rank"] == 0 and numbered_states(opt["path"]["training_states"]) != before:
+                raise UserError(f"experiments/{opt['name']} was written by another run just now; start again")
             _train(opt, state, notes, arguments.opt)
 
 
