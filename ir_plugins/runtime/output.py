@@ -10,11 +10,9 @@ from typing import Any
 @contextlib.contextmanager
 def lenient_output() -> Iterator[None]:
     """Lose what cannot be printed, where print and progress bars would end the block with an OSError."""
-    with contextlib.ExitStack() as stack:
-        if sys.stdout is not None:
-            stack.enter_context(contextlib.redirect_stdout(_Lenient(sys.stdout)))
-        if sys.stderr is not None:
-            stack.enter_context(contextlib.redirect_stderr(_Lenient(sys.stderr)))
+    out: Any = sys.stdout and _Lenient(sys.stdout)  # None where there is no console
+    error: Any = sys.stderr and _Lenient(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
         yield
 
 

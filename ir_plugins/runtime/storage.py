@@ -127,8 +127,11 @@ class _Named:
         return getattr(self._file, name)
 
     def write(self, data: Any) -> int:
-        with _naming(self._path):
+        try:  # not `_naming`: torch writes each tensor in several small pieces
             return self._file.write(data)
+        except OSError as error:
+            _name(error, self._path)
+            raise
 
     def flush(self) -> None:
         with _naming(self._path):
@@ -141,9 +144,13 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename2 is None:
-            error.filename = str(path)
+        _name(error, path)
         raise
+
+
+def _name(error: OSError, path: Path) -> None:
+    if error.errno is not None and error.filename2 is None:
+        error.filename = str(path)
 
 
 class _Hashing:

@@ -54,7 +54,9 @@ def locked(opt: Options) -> Iterator[None]:
             yield
         except BaseException:
             if made and list(parent.iterdir()) == [lock]:  # the run could not begin
-                shutil.rmtree(parent, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    lock.unlink()
+                    parent.rmdir()
             raise
 
 
@@ -75,7 +77,7 @@ def make_folders(opt: Options, log_file: Path, option_file: str | None = None, *
     """
     folder = root(opt)
     # first: it may lie in the folder that is archived
-    options = None if option_file is None else read_regular(option_file, MOST_OPTIONS)
+    options = b"" if option_file is None else read_regular(option_file, MOST_OPTIONS)
     renewed = [folder]
     if opt["is_train"] and opt["logger"].get("use_tb_logger"):
         renewed.append(Path(opt["root_path"], "tb_logger", opt["name"]))
@@ -101,7 +103,9 @@ def clear(opt: Options, state: dict[str, Any] | None) -> None:
         state: The training state that it continues from; None for a new run.
     """
     remove_parts(root(opt))
-    for ahead in numbered_states(opt["path"]["training_states"]) if state else ():
+    if state is None:
+        return
+    for ahead in numbered_states(opt["path"]["training_states"]):
         if int(ahead.stem) > state["iter"]:
             # else --auto_resume would later continue from them
             ahead.replace(ahead.with_name(f"{ahead.name}.old"))
@@ -114,13 +118,18 @@ def _renewed(folder: Path) -> Iterator[None]:
     if archive:
         remove_parts(folder)
         os.rename(folder, archive)
-    made = next((one for one in (*folder.parents[::-1], folder) if not one.exists()), None)
+    missing = [parent for parent in folder.parents if not parent.exists()]  # the deepest first
+    made = False
     try:
         folder.mkdir(parents=True)
+        made = True
         yield
     except BaseException:
         if made:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run may have put its own folder there
+            for parent in missing:
+                parent.rmdir()
         if archive:
             os.rename(archive, folder)
         raise

@@ -94,7 +94,9 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str):
-        self.folder, self.writer, self.fault = folder, None, None
+        self.folder = folder
+        self.writer: Any = None
+        self.fault: BaseException | None = None
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any, **options: Any) -> None:
