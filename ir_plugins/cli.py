@@ -41,7 +41,11 @@ def _run(arguments: argparse.Namespace) -> int:
     except (UserError, OSError) as error:
         if getattr(arguments, "debug", False):
             raise
-        _say(f"basicsr {arguments.command}: error: {_message(error)}")
+        # print names no file
+        unnamed = isinstance(error, OSError) and error.filename is None
+        fault = flush_output() if unnamed else None
+        text = f"standard output: {fault.strerror}" if fault else _message(error)
+        _say(f"basicsr {arguments.command}: error: {text}")
         return 2
     except Stopped as stopped:
         _say(f"\nbasicsr {arguments.command}: {stopped}")

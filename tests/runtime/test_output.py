@@ -25,10 +25,12 @@ def test_prints_and_progress_bars_go_on(monkeypatch, stream):
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # it cannot be closed otherwise
 
 
-def test_a_list_that_cannot_be_printed_is_an_error_of_one_line(monkeypatch, capsys):
-    with open(FULL, "w") as full:
+@pytest.mark.parametrize("buffer", [100, 10**6])
+def test_a_list_that_cannot_be_printed_is_an_error_of_one_line(monkeypatch, capsys, buffer):
+    """It fails while it is printed, or at the end."""
+    with open(FULL, "w", buffering=buffer) as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert main(["list", "losses"]) == 2
+        assert main(["list", "archs"]) == 2
         monkeypatch.undo()
     assert capsys.readouterr().err == "basicsr list: error: standard output: No space left on device\n"
 
