@@ -5,7 +5,9 @@ Imports nothing heavy itself: help and messages about a wrong command line come 
 
 import argparse
 import contextlib
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +16,7 @@ from .runtime.errors import Stopped, UserError
 from .runtime.output import flush_output
 from .runtime.plugins import VARIABLE
 
+LONG = ("train", "test")  # they go on where nothing can be printed
 CODECS = ("png", "raw")  # the same as in pictures/lmdb.py, which is slow to import
 
 
@@ -26,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     status = _run(arguments)
     fault = flush_output()
-    if fault is None or isinstance(fault, BrokenPipeError) or arguments.command in ("train", "test"):
+    if fault is None or isinstance(fault, BrokenPipeError) or arguments.command in LONG:
         return status  # what train and test have to say is in their folders
     _say(f"basicsr {arguments.command}: error: standard output: {fault.strerror}")
     return status or 2
@@ -41,10 +44,13 @@ def _run(arguments: argparse.Namespace) -> int:
     except (UserError, OSError) as error:
         if getattr(arguments, "debug", False):
             raise
-        # print names no file
-        unnamed = isinstance(error, OSError) and error.filename is None
-        fault = flush_output() if unnamed else None
-        text = f"standard output: {fault.strerror}" if fault else _message(error)
+        text = _message(error)
+        unnamed = (
+            isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG) and not error.filename
+        )
+        if unnamed and arguments.command not in LONG:  # all writers of files name theirs, print does not
+            text = f"standard output: {os.strerror(error.errno)}"
+            flush_output()
         _say(f"basicsr {arguments.command}: error: {text}")
         return 2
     except Stopped as stopped:
