@@ -4,14 +4,19 @@ Imports nothing heavy itself: help and messages about a wrong command line come 
 """
 
 import argparse
+import contextlib
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from .commands.list import KIND_NAMES
 from .runtime.errors import Stopped, UserError
+from .runtime.output import flush_output
 from .runtime.plugins import VARIABLE
 
+LONG = ("train", "test")  # they go on where nothing can be printed
 CODECS = ("png", "raw")  # the same as in pictures/lmdb.py, which is slow to import
 
 
@@ -22,6 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 on success, 2 for the user's mistakes, 130 after Ctrl-C and 143 after SIGTERM.
     """
     arguments = _parser().parse_args(argv)
+    status = _run(arguments)
+    fault = flush_output()
+    if fault is None or isinstance(fault, BrokenPipeError) or arguments.command in LONG:
+        return status  # what train and test have to say is in their folders
+    _say(f"basicsr {arguments.command}: error: standard output: {fault.strerror}")
+    return status or 2
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run the sub-command; return the exit status."""
     try:
         importlib.import_module(f"{__package__}.commands.{arguments.command}").run(arguments)
     except BrokenPipeError:  # `basicsr list archs | head`
@@ -29,14 +44,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, OSError) as error:
         if getattr(arguments, "debug", False):
             raise
-        print(f"basicsr {arguments.command}: error: {_message(error)}", file=sys.stderr)
+        text = _message(error)
+        unnamed = (
+            isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG) and not error.filename
+        )
+        if unnamed and arguments.command not in LONG:  # all writers of files name theirs, print does not
+            text = f"standard output: {os.strerror(error.errno)}"
+            flush_output()
+        _say(f"basicsr {arguments.command}: error: {text}")
         return 2
     except Stopped as stopped:
-        print(f"\nbasicsr {arguments.command}: {stopped}", file=sys.stderr)
+        _say(f"\nbasicsr {arguments.command}: {stopped}")
         return 128 + stopped.signal
     except KeyboardInterrupt:
         # on a line of its own, below a progress bar
-        print(f"\nbasicsr {arguments.command}: interrupted", file=sys.stderr)
+        _say(f"\nbasicsr {arguments.command}: interrupted")
         return 130
     return 0
 
@@ -120,8 +142,15 @@ def _add_plugins(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # standard error may be a file on a full disk
+        print(text, file=sys.stderr)
+
+
 def _message(error: Exception) -> str:
     """An error's message, without the traceback that a data worker puts before its own."""
+    if isinstance(error, FileNotFoundError) and error.errno and error.filename is None:  # os.getcwd()
+        return "the current folder does not exist any more; change to another one"
     text = str(error)
     if "Original Traceback" not in text:
         return text

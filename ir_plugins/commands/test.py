@@ -1,6 +1,5 @@
 """`basicsr test`: restore and measure every val and test dataset of an option file."""
 
-import hashlib
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from basicsr.models import build_model
-from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs
+from basicsr.utils import get_env_info, get_root_logger, get_time_str
 from basicsr.utils.options import dict2str
 
 from ..models.interface import trainable
@@ -20,12 +19,17 @@ from ..reports.tables import remarks, summary, write_tables
 from ..runtime.distributed import ending_together, wait_for_all
 from ..runtime.errors import UserError
 from ..runtime.machine import MEANING, device_name, versions
+from ..runtime.output import lenient_output
+from ..runtime.storage import sha256
+from ..training.folders import locked, make_folders
 from ..training.loaders import testing_loaders
+from ..training.logs import open_log
 from ..training.preflight import prepare
 
 
 def run(arguments: Namespace) -> None:
-    test(arguments)
+    with lenient_output():
+        test(arguments)
 
 
 def test(arguments: Namespace) -> None:
@@ -35,18 +39,22 @@ def test(arguments: Namespace) -> None:
         arguments: See `preflight.prepare`.
 
     Raises:
-        UserError: A picture could not be restored or measured; all tables are written.
+        UserError: Another test of this name is running, or a picture could not be restored or measured; then
+            all tables are written.
     """
     with ending_together(arguments):
-        _test(prepare(arguments, is_train=False))
+        opt = prepare(arguments, is_train=False)
+        with locked(opt):
+            _test(opt)
 
 
 def _test(opt: Options) -> None:
     torch.backends.cudnn.benchmark = True
-    make_exp_dirs(opt)  # on rank 0
-    wait_for_all()
     log_file = Path(opt["path"]["log"], f"test_{opt['name']}_{get_time_str()}.log")
-    logger = get_root_logger(log_file=str(log_file))
+    if opt["rank"] == 0:
+        make_folders(opt, log_file, fresh=True)
+    wait_for_all()
+    logger = open_log(log_file)
     file_only = FileOnly(logger)
     logger.info(get_env_info())
     logger.info(dict2str(opt))
@@ -88,7 +96,7 @@ def _conditions(opt: Options, model: Any) -> dict[str, str]:
     """Everything else that the figures depend on, beside metrics and pictures."""
     path, val = opt["path"], opt["val"]
     files = {
-        key: f"{path[key]} (SHA-256 {hashlib.sha256(Path(path[key]).read_bytes()).hexdigest()[:16]})"
+        key: f"{path[key]} (SHA-256 {sha256(path[key])[:16]})"
         for key in path
         if key.startswith("pretrain_network") and path[key]
     }

@@ -2,8 +2,10 @@
 
 from argparse import Namespace
 
+from ..runtime.output import lenient_output
 from ..training.pipeline import train
 
 
 def run(arguments: Namespace) -> None:
-    train(arguments)
+    with lenient_output():
+        train(arguments)

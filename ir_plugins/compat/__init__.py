@@ -7,7 +7,13 @@ symptom and leaves healthy versions alone; its docstring says when to delete it.
 May import pictures, weights, options and runtime.
 """
 
-from .images import name_unreadable_images, read_raw_pixels, round_jpeg_quality, view_pictures_in_any_memory
+from .images import (
+    name_unreadable_images,
+    read_raw_pixels,
+    round_jpeg_quality,
+    view_pictures_in_any_memory,
+    write_pictures_whole,
+)
 from .imports import (
     accept_torchvision_of_another_torch,
     provide_functional_tensor,
@@ -44,6 +50,7 @@ def after_import() -> None:
     round_jpeg_quality()
     share_lmdb_environments()
     name_unreadable_images()
+    write_pictures_whole()
     degrade_where_the_model_is()
     view_pictures_in_any_memory()
     load_weights_as_others_publish_them()

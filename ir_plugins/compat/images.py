@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 from typing import Any
 
 import cv2
@@ -11,6 +13,7 @@ import numpy as np
 from ..pictures.raw import decoding_raw
 from ..pictures.store import undecodable
 from ..pictures.writing import encoded
+from ..runtime.storage import written_whole
 from .rebinding import rebind
 
 
@@ -80,6 +83,30 @@ def read_raw_pixels() -> None:
 
     if not hasattr(img_util.imfrombytes, "reads_raw"):
         rebind(img_util.imfrombytes, decoding_raw(img_util.imfrombytes))
+
+
+def write_pictures_whole() -> None:
+    """A full disk: an empty picture without a word, or `OSError: Failed in writing images.` of no file.
+
+    Concerns OpenCV 4 and 5, whose `imwrite` does not look whether small files reach the disk, and BasicSR's
+    models, which save by it.  Delete when basicsr writes the bytes itself.
+    """
+    from basicsr.utils import img_util
+
+    original: Any = img_util.imwrite
+    if hasattr(original, "writes_whole"):
+        return
+
+    @functools.wraps(original)
+    def imwrite(img: np.ndarray, file_path: str, params: Any = None, auto_mkdir: bool = True) -> None:
+        done, content = cv2.imencode(os.path.splitext(file_path)[1], img, params or [])
+        if not done:
+            raise OSError(errno.EINVAL, "OpenCV cannot encode the picture", str(file_path))
+        with written_whole(file_path, durable=False) as file:
+            file.write(content.tobytes())
+
+    imwrite.writes_whole = True  # pyright: ignore[reportFunctionMemberAccess]
+    rebind(original, imwrite)
 
 
 def view_pictures_in_any_memory() -> None:

@@ -1,6 +1,7 @@
 """Save checkpoints from which a run continues as if it had never stopped."""
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
 from ..archs.declaration import facts
+from ..runtime.errors import file_fault
 from ..runtime.storage import numbered_states, save_whole
 
 RECIPE = ("optim_g", "scheduler", "warmup_iter")  # keys of `train` that a training state depends on
@@ -51,16 +53,13 @@ class SavingModel(SRModel):
             self.save_training_state(epoch, current_iter, run_state or self.run_state or {})
         except OSError as error:
             what = "net_g_latest.pth" if current_iter == -1 else f"The checkpoint of iteration {current_iter}"
-            failure = f"{what} could not be saved: {error.strerror or error}; earlier ones are intact"
+            failure = f"{what} could not be saved: {file_fault(error)}; earlier ones are intact"
             get_root_logger().error(f"{failure}, the run continues")
             self._remove_halves()
             return failure
         if current_iter != -1:
             self.last_saved = current_iter
-            try:
-                self._prune(current_iter)
-            except OSError as error:
-                get_root_logger().warning(f"logger:keep_last: an older checkpoint stays: {error}")
+            self._prune(current_iter)
         return None
 
     @master_only
@@ -135,6 +134,7 @@ class SavingModel(SRModel):
         if resume_state.get("best"):
             self.best_metric_results = resume_state["best"]
         self.last_saved = resume_state["iter"]
+        self._prune(resume_state["iter"])  # a run that is at its end does not save again
 
     def follows(self, resume_state: Mapping[str, Any]) -> bool:
         """Whether the run's optimizer and schedule go on as a training state left them.
@@ -222,7 +222,7 @@ class SavingModel(SRModel):
         try:
             self.save_networks("best")
         except OSError as error:
-            get_root_logger().error(f"net_g_best.pth could not be saved: {error.strerror or error}")
+            get_root_logger().error(f"net_g_best.pth could not be saved: {file_fault(error)}")
             best[metric].update(before[metric])  # the file still holds those weights
 
     def save_networks(self, name: int | str) -> None:
@@ -250,15 +250,24 @@ class SavingModel(SRModel):
     def _prune(self, current_iter: int) -> None:
         """Remove all but the newest `logger:keep_last` checkpoints, the training state first.
 
+        Weights without a state go too: a process was killed before it wrote that, or after it removed it.
         Later checkpoints stay: they belong to a run that this one has gone back from.
         """
         if not (keep := self.opt["logger"].get("keep_last")):
             return
-        folders = self.opt["path"]
-        states = numbered_states(folders["training_states"])
-        for state in [state for state in states if int(state.stem) <= current_iter][:-keep]:
-            state.unlink(missing_ok=True)
-            Path(folders["models"], f"net_g_{state.stem}.pth").unlink(missing_ok=True)
+        states, models = (Path(self.opt["path"][key]) for key in ("training_states", "models"))
+        try:
+            found = [state for state in numbered_states(states) if int(state.stem) <= current_iter]
+            for state in found[:-keep]:
+                state.unlink(missing_ok=True)
+            for weights in models.glob("net_g_*.pth"):
+                number = weights.stem.removeprefix("net_g_")
+                ours = re.fullmatch("[1-9][0-9]{0,17}", number) and int(number) <= current_iter
+                # N.state.old is of such a run
+                if ours and not any(Path(states, f"{number}.state{end}").exists() for end in ("", ".old")):
+                    weights.unlink(missing_ok=True)
+        except OSError as error:
+            get_root_logger().warning(f"logger:keep_last: an older checkpoint stays: {file_fault(error)}")
 
 
 def _on_cpu(net: nn.Module) -> dict[str, Tensor]:

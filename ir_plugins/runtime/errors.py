@@ -1,5 +1,6 @@
 """The exceptions that end a command with one line, and a function that lists names in such a line."""
 
+import os
 from collections.abc import Iterable
 
 
@@ -22,6 +23,16 @@ class Stopped(Exception):
     def __init__(self, signal: int, message: str = ""):
         super().__init__(message)
         self.signal = signal
+
+
+def file_fault(error: OSError) -> str:
+    """An error of the system as "FILE: what is wrong"; without FILE if the system does not name it.
+
+    Args:
+        error: What reading or writing raised.
+    """
+    text = error.strerror or str(error)
+    return text if error.filename is None else f"{os.fsdecode(error.filename)}: {text}"
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

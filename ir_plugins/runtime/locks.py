@@ -1,7 +1,9 @@
 """A lock that one process at a time can hold, until it ends."""
 
 import contextlib
+import errno
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ def alone(file: Path, refusal: str) -> Iterator[None]:
         refusal: The message where another process holds the lock.
 
     Raises:
-        UserError: Another process holds the lock.
+        UserError: Another process holds the lock, or the file cannot be made.
     """
     try:
         import fcntl
@@ -25,19 +27,30 @@ def alone(file: Path, refusal: str) -> Iterator[None]:
         yield
         return
 
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(
+            f"{file}: the lock cannot be made: {error.strerror}; mend that, or work elsewhere"
+        ) from error
     _locks.add(handle)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(refusal) from None
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                raise UserError(f"{file}: cannot be locked: {error.strerror}; work elsewhere") from error
+            warnings.warn(f"{file}: this disk has no locks; start nothing else of this name", stacklevel=3)
         yield
     finally:
         _locks.discard(handle)
         os.close(handle)
 
 
+# Lustre and some network file systems; a run goes on there, as it does on Windows
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _locks: set[int] = set()
 
 

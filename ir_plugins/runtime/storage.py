@@ -1,5 +1,6 @@
 """Write files whole or not at all, and check that a file is intact."""
 
+import errno
 import hashlib
 import os
 import re
@@ -8,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+# the names that `written_whole` gives to files that are not whole yet: .NAME.PROCESS.part
+_PART = re.compile(r"\..+\.[0-9]+\.part", re.DOTALL)
 
 
 @contextmanager
@@ -19,23 +23,42 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
         durable: The file also survives a power cut.
 
     Raises:
-        OSError: The disk is full, or a folder cannot be made.
+        OSError: The disk is full, or a folder cannot be made; it names `path` or the folder.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "wb") as file:
-            yield file
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(part, path)
+        with _naming(path):
+            file = open(part, "wb")  # noqa: SIM115  (the block's own errors are not this file's)
+        try:
+            yield _Named(file, path)  # pyright: ignore[reportReturnType]  (a proxy)
+            with _naming(path):
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+        finally:
+            with _naming(path):
+                file.close()
+        with _naming(path):
+            os.replace(part, path)
         if durable:
             _sync_folder(path.parent)
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def remove_parts(folder: str | Path) -> None:
+    """Remove what killed processes have left of `written_whole`, in a folder and below it.
+
+    Args:
+        folder: One that no process is writing to.
+    """
+    for place, _, names in os.walk(folder):
+        for name in filter(_PART.fullmatch, names):
+            with suppress(OSError):
+                os.unlink(os.path.join(place, name))
 
 
 def save_whole(content: Any, path: str | Path) -> str:
@@ -58,7 +81,7 @@ def save_whole(content: Any, path: str | Path) -> str:
         try:
             torch.save(content, hashing)  # pyright: ignore[reportArgumentType]  (it asks for no more than write)
         except RuntimeError as error:  # torch's writer hides what the file said
-            raise hashing.error or OSError(str(error)) from error
+            raise hashing.error or OSError(errno.EIO, str(error), str(path)) from error
     return hashing.digest.hexdigest()
 
 
@@ -76,13 +99,58 @@ def is_intact(path: str | Path, digest: str | None = None) -> bool:
             whole = archive.testzip() is None
     except Exception:  # a damaged directory may ask for a password, or to unpack what was never packed
         return False
-    return whole and (digest is None or digest == _digest(path))
+    return whole and (digest is None or digest == sha256(path))
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, which is read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def numbered_states(folder: str | Path) -> list[Path]:
     """The training states N.state of a folder, oldest first."""
     states = [file for file in Path(folder).glob("*.state") if re.fullmatch("[1-9][0-9]{0,17}", file.stem)]
     return sorted(states, key=lambda file: int(file.stem))
+
+
+class _Named:
+    """A file to write to, whose errors name the path that it will have."""
+
+    def __init__(self, file: BinaryIO, path: Path):
+        self._file, self._path = file, path
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: Any) -> int:
+        try:  # not `_naming`: torch writes each tensor in several small pieces
+            return self._file.write(data)
+        except OSError as error:
+            _name(error, self._path)
+            raise
+
+    def flush(self) -> None:
+        with _naming(self._path):
+            self._file.flush()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors of the system name a file: those of writing name none, others the part."""
+    try:
+        yield
+    except OSError as error:
+        _name(error, path)
+        raise
+
+
+def _name(error: OSError, path: Path) -> None:
+    if error.errno is not None and error.filename2 is None:
+        error.filename = str(path)
 
 
 class _Hashing:
@@ -103,14 +171,6 @@ class _Hashing:
 
     def flush(self) -> None:
         self.file.flush()
-
-
-def _digest(path: str | Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

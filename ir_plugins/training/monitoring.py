@@ -27,7 +27,7 @@ def wandb_problems(options: Options) -> Iterator[Problem]:
         yield Problem(("logger", "wandb"), f"no login to Weights & Biases: {reason(error)}; {_WAYS}")
 
 
-def tensorboard(opt: Options) -> Any:
+def started_writer(opt: Options) -> Any:
     """BasicSR's SummaryWriter, mirrored to Weights & Biases if the options say so; None if there is none.
 
     Args:

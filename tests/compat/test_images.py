@@ -1,6 +1,8 @@
 """How basicsr decodes and compresses pictures: the break, the repair, healthy versions left alone."""
 
+import errno
 import inspect
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from ir_plugins import compat
 from ir_plugins.runtime.errors import UserError
 
 from basicsr.data import build_dataset, degradations
+from basicsr.models import sr_model
 from basicsr.utils import img_util
 from basicsr.utils.file_client import FileClient
 
@@ -129,3 +132,22 @@ def test_filters_take_channels_last_pictures():
         img_process_util.filter2D.__wrapped__(channels_last, kernel)
     for filter2D in (img_process_util.filter2D, realesrnet_model.filter2D):
         assert torch.equal(filter2D(channels_last, kernel), filter2D(plain, kernel))
+
+
+def test_a_picture_is_written_whole_or_the_error_names_it(tmp_path, monkeypatch):
+    """OpenCV takes a file of 0 bytes on a full disk for written."""
+    picture = np.random.default_rng(5).integers(0, 256, (8, 9, 3), np.uint8)
+    path = tmp_path / "new" / "a.png"
+    img_util.imwrite(picture, str(path))
+    assert np.array_equal(cv2.imread(str(path)), picture) and sr_model.imwrite is img_util.imwrite
+    for quality in (5, 95):
+        img_util.imwrite(picture, str(tmp_path / f"{quality}.jpg"), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert (tmp_path / "5.jpg").stat().st_size < (tmp_path / "95.jpg").stat().st_size
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError) as error:
+        img_util.imwrite(picture + 1, str(path))
+    assert error.value.filename == str(path) and np.array_equal(cv2.imread(str(path)), picture)

@@ -1,4 +1,5 @@
 import builtins
+import errno
 import hashlib
 import os
 import zipfile
@@ -6,6 +7,7 @@ import zipfile
 import pytest
 import torch
 
+from ir_plugins.runtime.errors import file_fault
 from ir_plugins.runtime.storage import is_intact, save_whole, written_whole
 
 
@@ -90,7 +92,35 @@ def test_an_error_of_the_disk_comes_through(tmp_path, monkeypatch, room):
     assert (tmp_path / "a.pth").read_bytes() == older and listed(tmp_path) == ["a.pth"]
 
 
-def fill_disk(monkeypatch, room):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("call", ["open", "write", "fsync"])
+def test_every_error_of_the_disk_names_the_file(tmp_path, monkeypatch, number, call):
+    """Not the part, and also where the system names none."""
+    path = tmp_path / "a.pth"
+
+    def fails(*arguments, **keywords):
+        raise OSError(number, os.strerror(number))
+
+    if call == "fsync":
+        monkeypatch.setattr(os, "fsync", fails)
+    elif call == "open":
+        real = open
+        monkeypatch.setattr(builtins, "open", lambda *a: fails() if "w" in a[1:] or "wb" in a else real(*a))
+    else:
+        fill_disk(monkeypatch, 0, number)
+    with pytest.raises(OSError) as error:
+        save_whole({"weights": torch.ones(9)}, path)
+    assert (error.value.errno, error.value.filename) == (number, str(path)) and listed(tmp_path) == []
+    assert file_fault(error.value) == f"{path}: {os.strerror(number)}"
+
+
+def test_an_error_of_the_block_is_not_this_files(tmp_path):
+    with pytest.raises(OSError) as error, written_whole(tmp_path / "a"):
+        raise OSError(errno.EIO, "a picture that cannot be read")
+    assert error.value.filename is None
+
+
+def fill_disk(monkeypatch, room, number=errno.ENOSPC):
     """Let files be written until `room` bytes are full; no buffer, so that it is seen at once."""
     real, left = open, [room]
 
@@ -109,7 +139,7 @@ def fill_disk(monkeypatch, room):
 
         def write(self, data):
             if (count := len(bytes(data))) > left[0]:
-                raise OSError(28, "No space left on device")
+                raise OSError(number, os.strerror(number))
             left[0] -= count
             return self.file.write(data)
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -122,10 +123,16 @@ def test_a_network_of_another_shape_is_refused(option_file, capsys):
 
 def test_half_written_files_of_a_killed_run_are_removed(undisturbed):
     undisturbed("parts", "train:total_iter=10")
-    left = [Path("experiments/parts", folder, ".x.7.part") for folder in ("", "models", "training_states")]
-    for file in left:
+    root, folders = Path("experiments/parts"), ("", "models", "training_states", "visualization/deep/0")
+    left = [root / folder / ".x.7.part" for folder in folders]
+    mine = [
+        root / "visualization/deep" / name for name in (".mine.part", "x.7.part", ".x.7.part.png", "a.part")
+    ]
+    left[-1].parent.mkdir(parents=True)
+    for file in left + mine:
         file.write_bytes(b"half")
-    assert short("parts") == 0 and not any(file.exists() for file in left)
+    assert short("parts") == 0
+    assert not any(file.exists() for file in left) and all(file.exists() for file in mine)
 
 
 WRONG = {
@@ -166,16 +173,22 @@ def test_files_of_other_names_are_no_states(undisturbed):
     assert short("names") == 0
 
 
-def test_tensorboard_on_a_full_disk_ends_no_run(option_file, monkeypatch):
-    from torch.utils.tensorboard import SummaryWriter
+@pytest.mark.parametrize("records", [0, 1, 5])
+def test_tensorboard_on_a_full_disk_ends_no_run(option_file, monkeypatch, records):
+    """Its thread writes so many records: none if not even its file can begin."""
+    printed, written = [], []
+    monkeypatch.setattr(threading, "excepthook", printed.append)
 
-    def full(*arguments, **options):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def write(self, data):
+        written.append(data)
+        if len(written) > records:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(SummaryWriter, "add_scalar", full)
-    assert short("full", "logger:use_tb_logger=true") == 0
+    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", write)
+    assert short("full", "logger:use_tb_logger=true") == 0 and not printed
     log = next(Path("experiments/full").glob("train_*.log")).read_text()
-    assert log.count("TensorBoard ends here: No space left on device") == 1
+    assert log.count("tb_logger/full: TensorBoard ends here: No space left on device") == 1
+    assert threading.excepthook == printed.append
 
 
 def test_a_worker_that_is_killed_is_reported_in_one_line(undisturbed, monkeypatch, capsys):

@@ -1,0 +1,52 @@
+"""Standard output and standard error on a full disk, as with `nohup basicsr train ... > log`."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def lenient_output() -> Iterator[None]:
+    """Lose what cannot be printed, where print and progress bars would end the block with an OSError."""
+    out: Any = sys.stdout and _Lenient(sys.stdout)  # None where there is no console
+    error: Any = sys.stderr and _Lenient(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        yield
+
+
+def flush_output() -> OSError | None:
+    """Write what is still buffered; if that fails, drop it, as Python would report it once more at its end.
+
+    Returns:
+        Why it failed; None if it did not.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return error
+    return None
+
+
+class _Lenient:
+    """A stream whose writing never fails for want of room or of a reader."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()

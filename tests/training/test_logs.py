@@ -1,0 +1,31 @@
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from ir_plugins.training.logs import open_log
+
+pytestmark = pytest.mark.usefixtures("fresh_logger", "workplace")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no device that is always full")
+def test_a_log_on_a_full_disk_costs_one_line_and_goes_on_later(capsys):
+    os.symlink("/dev/full", "run.log")
+    logger = open_log(Path("run.log"))
+    for line in range(3):
+        logger.info(f"line {line}")
+    printed = capsys.readouterr().err
+    assert "Logging error" not in printed and "Traceback" not in printed
+    assert printed.count("run.log: the log is not complete: No space left on device; the run continues") == 1
+    assert all(f"line {line}" in printed for line in range(3))
+    (file,) = (handler for handler in logger.handlers if isinstance(handler, logging.FileHandler))
+    room = os.open("room.log", os.O_WRONLY | os.O_CREAT)
+    os.dup2(room, file.stream.fileno())
+    logger.info("room again")
+    assert "room again" in Path("room.log").read_text()
+
+
+def test_names_that_are_no_valid_text_are_logged():
+    open_log(Path("run.log")).info("picture \udcff\u0142.png")
+    assert "picture \\udcff\u0142.png" in Path("run.log").read_text(encoding="utf-8")
