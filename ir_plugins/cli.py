@@ -1,51 +1,130 @@
 """The command `basicsr`: parses arguments, then imports the one sub-command that runs.
 
-Imports nothing heavy itself: help and messages about a wrong command line come at once.
+Imports nothing heavy itself: help and messages about a wrong command line come at once.  Every error and
+every signal of every command ends here.
 """
 
-import argparse
-import importlib
-import sys
-from collections.abc import Sequence
+from __future__ import annotations
 
-from .commands.list import KIND_NAMES
+import sys
+from contextlib import suppress
+from signal import SIGINT
+from typing import TYPE_CHECKING
+
 from .runtime.errors import Stopped, UserError
-from .runtime.plugins import VARIABLE
+from .runtime.interruption import Ending, speaks
+from .runtime.parents import follow_torchrun
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
 
 CODECS = ("png", "raw")  # the same as in pictures/lmdb.py, which is slow to import
+WRITING = ("train", "test", "lmdb", "schema")  # commands that clean up when they are interrupted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `basicsr ARGV`.
 
+    Args:
+        argv: The command and its arguments; default: those of this process, which ends with the command.
+
     Returns:
-        The exit status: 0 on success, 2 for the user's mistakes, 130 after Ctrl-C and 143 after SIGTERM.
+        The exit status: 0 on success, 2 for the user's mistakes and if the machine runs short of something,
+        130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
     """
-    arguments = _parser().parse_args(argv)
+    with Ending("basicsr", own=argv is None) as ending:
+        return _run(argv, ending)
+
+
+def _run(argv: Sequence[str] | None, ending: Ending) -> int:
+    command, debug = "", False
     try:
-        importlib.import_module(f"{__package__}.commands.{arguments.command}").run(arguments)
-    except BrokenPipeError:  # `basicsr list archs | head`
-        sys.stdout = None
-    except (UserError, OSError) as error:
-        if getattr(arguments, "debug", False):
-            raise
-        print(f"basicsr {arguments.command}: error: {_message(error)}", file=sys.stderr)
-        return 2
+        import importlib
+
+        arguments = _parsed(argv)
+        command, debug = arguments.command, getattr(arguments, "debug", False)
+        ending.name = f"basicsr {command}"
+        if getattr(arguments, "launcher", "none") == "pytorch":
+            follow_torchrun()
+        module = importlib.import_module(f"{__package__}.commands.{command}")
+        ending.at_once &= command not in WRITING
+        module.run(arguments)
+        _flush()
+        return 0
     except Stopped as stopped:
-        print(f"\nbasicsr {arguments.command}: {stopped}", file=sys.stderr)
-        return 128 + stopped.signal
-    except KeyboardInterrupt:
+        return _say(f"\n{ending.name}: {stopped}", 128 + stopped.signal)
+    except KeyboardInterrupt as interrupt:
         # on a line of its own, below a progress bar
-        print(f"\nbasicsr {arguments.command}: interrupted", file=sys.stderr)
-        return 130
-    return 0
+        number = getattr(interrupt, "signal", SIGINT)
+        return _say(f"\n{ending.line(number)}" if speaks() else "", 128 + number)
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():  # `basicsr list archs | head`
+            return 0
+        if ending.received is not None:  # what was interrupted made another error of it
+            return _say(f"\n{ending.line(ending.received)}" if speaks() else "", 128 + ending.received)
+        text = None if debug else _line(error, command)
+        if text is None:
+            raise
+        return _say(f"{ending.name}: error: {text}", 2)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(argv: Sequence[str] | None) -> Namespace:
+    try:
+        return _parser().parse_args(argv)
+    except SystemExit:  # after --help
+        _flush()
+        raise
+
+
+def _line(error: Exception, command: str) -> str | None:
+    """What to say of an error; None: a traceback."""
+    from .runtime.shortages import shortage
+
+    return shortage(error, command) or (_message(error) if isinstance(error, (UserError, OSError)) else None)
+
+
+def _flush() -> None:
+    """Write what was printed: at Python's own end an error would be too late for a message."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = None
+        if isinstance(error, BrokenPipeError):
+            return
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed; other pipes break too."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = None
+        return True
+    return False
+
+
+def _say(text: str, status: int) -> int:
+    """Print a line for a person, if anybody is still there, and return the exit status."""
+    with suppress(OSError, ValueError):
+        if text:
+            print(text, file=sys.stderr)
+    return status
+
+
+def _parser() -> ArgumentParser:
+    import argparse
+
+    from .commands.list import KIND_NAMES
+
     parser = argparse.ArgumentParser(prog="basicsr", description="Train and test image restoration networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, text: str) -> argparse.ArgumentParser:
+    def command(name: str, text: str) -> ArgumentParser:
         """Add a sub-command: the function `run` of commands/NAME.py."""
         return commands.add_parser(name, help=text, description=text)
 
@@ -96,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_option_file(parser: argparse.ArgumentParser) -> None:
+def _add_option_file(parser: ArgumentParser) -> None:
     parser.add_argument("-opt", required=True, metavar="FILE", help="option file (YAML)")
     parser.add_argument(
         "--force_yml",
@@ -108,8 +187,10 @@ def _add_option_file(parser: argparse.ArgumentParser) -> None:
     _add_plugins(parser)
 
 
-def _add_plugins(parser: argparse.ArgumentParser) -> None:
+def _add_plugins(parser: ArgumentParser) -> None:
     """Add --plugin, for every command that builds or lists classes."""
+    from .runtime.plugins import VARIABLE
+
     parser.add_argument(
         "--plugin",
         action="append",
