@@ -79,9 +79,13 @@ def _parsed(argv: Sequence[str] | None) -> Namespace:
 
 def _line(error: Exception, command: str) -> str | None:
     """What to say of an error; None: a traceback."""
-    from .runtime.shortages import shortage
+    try:
+        from .runtime.shortages import shortage
 
-    return shortage(error, command) or (_message(error) if isinstance(error, (UserError, OSError)) else None)
+        text = shortage(error, command)
+    except MemoryError:
+        text = "memory ran out; free some"
+    return text or (_message(error) if isinstance(error, (UserError, OSError)) else None)
 
 
 def _flush() -> None:

@@ -180,9 +180,16 @@ def ignore_signals(worker: int) -> None:
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     die_with_parent()
+    sys.excepthook = _without_lost_connections
     # torch's worker looks for its parent only after this; if the parent is dead, it finds whoever adopted it
     if (parent := multiprocessing.parent_process()) is not None and not parent.is_alive():
         os._exit(1)
+
+
+def _without_lost_connections(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """A worker's `sys.excepthook`: the process that it serves has ended, and says itself why."""
+    if not isinstance(error, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def speaks() -> bool:

@@ -69,10 +69,9 @@ def _explained(error: BaseException, command: str) -> str | None:
         )
         return f"no folder for temporary files: {found}; let TMPDIR name a folder with room"
     if "can't start new thread" in text or _is_fork(error, text):
-        known = filter(None, (_limit("NPROC", "u"), _limit("AS", "v"), "the number of pids of a container"))
-        return f"no further process or thread can be started: {', or '.join(known)}; raise it, or " + _fewer(
-            command
-        )
+        limits = _limit("NPROC", "u"), _limit("AS", "v"), _limit("STACK", "s")
+        known = [*filter(None, limits), "a container may have a limit of its own"]
+        return f"no further process or thread can be started ({', '.join(known)}); {_fewer(command)}"
     if SHARED_MEMORY.search(text) or _is_semaphore(error, text):
         return f"{shared_memory()}; enlarge it (docker run --shm-size=8g), or {_fewer(command)}"
     if GPU.search(text) or type(error).__name__ == "OutOfMemoryError":
@@ -126,7 +125,7 @@ def _limit(name: str, letter: str) -> str | None:
         return None
     if value == resource.RLIM_INFINITY:
         return None
-    shown = _amount(value) if name in ("AS", "DATA", "FSIZE") else str(value)
+    shown = _amount(value) if name in ("AS", "DATA", "FSIZE", "STACK") else str(value)
     return f"`ulimit -{letter}` allows {shown}"
 
 

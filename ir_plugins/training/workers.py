@@ -8,11 +8,13 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
 from ..runtime.errors import UserError
 from ..runtime.shortages import shared_memory
 
 FEWER = "lower datasets:train:num_worker_per_gpu"
-SHOWS = "datasets:train:num_worker_per_gpu=0 shows where"
+SHOWS = "find it with datasets:train:num_worker_per_gpu=0"
 
 
 @contextmanager
@@ -47,10 +49,11 @@ class _Batches(Iterator[Any]):
 
     def __init__(self, loader: Iterable[Any]):
         self._waiting, self._news, self._handler = False, True, None
+        self._workers: list[Any] = []
         try:
             self._batches = iter(loader)
-        except RuntimeError as error:
-            self.blame(error)
+        except BaseException as error:
+            _end_half_started(error)
             raise
         self._workers = list(getattr(self._batches, "_workers", ()))
         if self._workers and hasattr(signal, "SIGCHLD") and callable(signal.getsignal(signal.SIGCHLD)):
@@ -78,7 +81,9 @@ class _Batches(Iterator[Any]):
         if "in DataLoader worker process" in text:  # the worker's own error
             return
         deadline = time.monotonic() + 1
-        while getattr(self, "_workers", None) and not self._waiting_ended(deadline):
+        while self._workers and time.monotonic() < deadline:
+            if any(worker.exitcode is not None for worker in self._workers):
+                break
             time.sleep(0.02)
         self._look(error)
         if "DataLoader worker" in text:
@@ -100,16 +105,29 @@ class _Batches(Iterator[Any]):
         if self._waiting and callable(self._handler):
             self._handler(number, frame)
 
-    def _waiting_ended(self, deadline: float) -> bool:
-        return time.monotonic() > deadline or any(worker.exitcode is not None for worker in self._workers)
-
     def _look(self, error: Exception | None = None) -> None:
         """Raise UserError if a worker is dead."""
-        codes = [worker.exitcode for worker in getattr(self, "_workers", ())]
+        codes = [worker.exitcode for worker in self._workers]
         dead = [code for code in codes if code is not None]
         if dead and (error is not None or any(dead)):
             # a signal says more than a status
             raise UserError(_of(min(dead), len(dead), len(codes))) from error
+
+
+def _end_half_started(error: BaseException) -> None:
+    """End the workers of an iterator that could not start all of them.
+
+    They ignore the signal by which an exiting interpreter ends its children, which then waits for them; and
+    the iterator's own end (torch 2.13) fails for want of attributes.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        started = trace.tb_frame.f_locals.get("self")
+        if isinstance(started, _BaseDataLoaderIter):
+            for worker in getattr(started, "_workers", ()):
+                worker.kill()
+            started._workers = []
+        trace = trace.tb_next
 
 
 def _of(code: int, dead: int, count: int) -> str:
@@ -131,12 +149,12 @@ def _of(code: int, dead: int, count: int) -> str:
     if name == "SIGKILL":
         return _line(f"{who} {verb} killed by SIGKILL, most likely because memory ran out", FEWER)
     if name == "SIGBUS":
-        cause = f"{shared_memory()}, or a data file was cut short"
-        return _line(f"{who} {verb} killed by SIGBUS, most likely because {cause}", f"enlarge it, or {FEWER}")
+        cause = f"a data file was cut short, or {shared_memory()}"
+        return _line(f"{who} {verb} killed by SIGBUS, because {cause}", f"mend the file, or {FEWER}")
     if name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGFPE"):
         return _line(f"{who} {verb} killed by {name}: a library crashed while it read a picture", SHOWS)
     return _line(f"{who} {verb} killed by {name}, which somebody sent", "")
 
 
 def _line(what: str, remedy: str) -> str:
-    return f"{what}; {f'{remedy}; ' if remedy else ''}continue with --auto_resume"
+    return f"{what}; {f'{remedy} and ' if remedy else ''}continue with --auto_resume"
