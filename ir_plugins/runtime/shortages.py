@@ -58,16 +58,14 @@ def _explained(error: BaseException, command: str) -> str | None:
     except Exception:  # an exception that cannot say what it is
         return None
     number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EMFILE or "Too many open files" in text or "items of ancdata" in text:
-        return f"too many open files: {_limit('NOFILE', 'n') or 'a limit'}; raise it, or {_fewer(command)}"
     if number == errno.ENFILE:
         return "too many open files in all processes of this machine; end some of them"
+    if number == errno.EMFILE or "Too many open files" in text or "items of ancdata" in text:
+        return f"too many open files: {_limit('NOFILE', 'n') or 'a limit'}; raise it, or {_fewer(command)}"
     if "No usable temporary directory" in text:
         named = os.environ.get("TMPDIR")
-        found = (
-            f"TMPDIR={named} is missing, full or not writable" if named else "/tmp is full or not writable"
-        )
-        return f"no folder for temporary files: {found}; let TMPDIR name a folder with room"
+        found = f"TMPDIR={named}" if named else "the usual one"
+        return f"{found} is missing, full or not writable; let TMPDIR name a folder for temporary files"
     if "can't start new thread" in text or _is_fork(error, text):
         limits = _limit("NPROC", "u"), _limit("AS", "v"), _limit("STACK", "s")
         known = [*filter(None, limits), "a container may have a limit of its own"]

@@ -97,6 +97,7 @@ class _Batches(Iterator[Any]):
         for worker in self._workers:
             if worker.is_alive():  # stuck in a file system that does not answer
                 worker.kill()
+                worker.join()
         if self._handler is not None:
             signal.signal(signal.SIGCHLD, self._handler)
 
