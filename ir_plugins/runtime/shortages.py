@@ -71,7 +71,7 @@ def _explained(error: BaseException, command: str) -> str | None:
         known = [*filter(None, limits), "a container may have a limit of its own"]
         return f"no further process or thread can be started ({', '.join(known)}); {_fewer(command)}"
     if SHARED_MEMORY.search(text) or _is_semaphore(error, text):
-        return f"{shared_memory()}; enlarge it (docker run --shm-size=8g), or {_fewer(command)}"
+        return f"{shared_memory()}; enlarge it (docker: --shm-size), or {_fewer(command)}"
     if GPU.search(text) or type(error).__name__ == "OutOfMemoryError":
         return f"the GPU's memory ran out{_asked(text)}; {_less(error, command)}"
     if isinstance(error, MemoryError) or number == errno.ENOMEM or MEMORY.search(text):
