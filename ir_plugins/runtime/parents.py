@@ -1,10 +1,8 @@
 """A process that ends with the one that started it, however that one ends."""
 
-import ctypes
 import os
 import signal
 import sys
-import threading
 import time
 from contextlib import suppress
 
@@ -18,6 +16,8 @@ def die_with_parent() -> None:
     It counts for the thread of the parent that has started this process.
     """
     if sys.platform == "linux":
+        import ctypes
+
         with suppress(OSError, AttributeError):  # a libc without prctl
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
 
@@ -29,6 +29,8 @@ def follow_torchrun() -> None:
     vain for a rank that is gone.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:  # else the ranks are started by hand, and outlive their shell
+        import threading
+
         threading.Thread(target=_follow, args=(os.getppid(),), name="follow-torchrun", daemon=True).start()
 
 
