@@ -1,73 +1,123 @@
 """The command `basicsr`: parses arguments, then imports the one sub-command that runs.
 
-Imports nothing heavy itself: help and messages about a wrong command line come at once.
+Imports nothing heavy itself: help and messages about a wrong command line come at once.  Every error and
+every signal of every command ends here.
 """
 
-import argparse
-import contextlib
-import errno
-import importlib
-import os
-import sys
-from collections.abc import Sequence
+from __future__ import annotations
 
-from .commands.list import KIND_NAMES
+import sys
+from contextlib import suppress
+from signal import SIGINT
+from typing import TYPE_CHECKING
+
 from .runtime.errors import Stopped, UserError
+from .runtime.interruption import Ending, speaks
 from .runtime.output import flush_output
-from .runtime.plugins import VARIABLE
+from .runtime.parents import follow_torchrun
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
 
 LONG = ("train", "test")  # they go on where nothing can be printed
 CODECS = ("png", "raw")  # the same as in pictures/lmdb.py, which is slow to import
+WRITING = ("train", "test", "lmdb", "schema")  # commands that clean up when they are interrupted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `basicsr ARGV`.
 
+    Args:
+        argv: The command and its arguments; default: those of this process, which ends with the command.
+
     Returns:
-        The exit status: 0 on success, 2 for the user's mistakes, 130 after Ctrl-C and 143 after SIGTERM.
+        The exit status: 0 on success, 2 for the user's mistakes and if the machine runs short of something,
+        130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
     """
-    arguments = _parser().parse_args(argv)
-    status = _run(arguments)
-    fault = flush_output()
-    if fault is None or isinstance(fault, BrokenPipeError) or arguments.command in LONG:
-        return status  # what train and test have to say is in their folders
-    _say(f"basicsr {arguments.command}: error: standard output: {fault.strerror}")
-    return status or 2
+    with Ending("basicsr", own=argv is None) as ending:
+        return _run(argv, ending)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    """Run the sub-command; return the exit status."""
+def _run(argv: Sequence[str] | None, ending: Ending) -> int:
+    command, debug = "", False
     try:
-        importlib.import_module(f"{__package__}.commands.{arguments.command}").run(arguments)
-    except BrokenPipeError:  # `basicsr list archs | head`
-        sys.stdout = None
-    except (UserError, OSError) as error:
-        if getattr(arguments, "debug", False):
-            raise
-        text = _message(error)
-        unnamed = (
-            isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG) and not error.filename
-        )
-        if unnamed and arguments.command not in LONG:  # all writers of files name theirs, print does not
-            text = f"standard output: {os.strerror(error.errno)}"
-            flush_output()
-        _say(f"basicsr {arguments.command}: error: {text}")
-        return 2
+        import importlib
+
+        arguments = _parsed(argv)
+        command, debug = arguments.command, getattr(arguments, "debug", False)
+        ending.name = f"basicsr {command}"
+        if getattr(arguments, "launcher", "none") == "pytorch":
+            follow_torchrun()
+        module = importlib.import_module(f"{__package__}.commands.{command}")
+        ending.at_once &= command not in WRITING
+        module.run(arguments)
+        _flush(command)
+        return 0
     except Stopped as stopped:
-        _say(f"\nbasicsr {arguments.command}: {stopped}")
-        return 128 + stopped.signal
-    except KeyboardInterrupt:
+        return _say(f"\n{ending.name}: {stopped}", 128 + stopped.signal)
+    except KeyboardInterrupt as interrupt:
         # on a line of its own, below a progress bar
-        _say(f"\nbasicsr {arguments.command}: interrupted")
-        return 130
-    return 0
+        number = getattr(interrupt, "signal", SIGINT)
+        return _say(f"\n{ending.line(number)}" if speaks() else "", 128 + number)
+    except Exception as error:
+        fault = flush_output()
+        if isinstance(error, BrokenPipeError) and isinstance(fault, BrokenPipeError):
+            return 0  # nobody reads on, as in `basicsr list archs | head`; other pipes break too
+        if fault is not None and isinstance(error, OSError) and not error.filename:
+            error.filename = "standard output"  # print does not name what it writes to
+        if ending.received is not None:  # what was interrupted made another error of it
+            return _say(f"\n{ending.line(ending.received)}" if speaks() else "", 128 + ending.received)
+        text = None if debug else _line(error, command)
+        if text is None:
+            raise
+        return _say(f"{ending.name}: error: {text}", 2)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(argv: Sequence[str] | None) -> Namespace:
+    try:
+        return _parser().parse_args(argv)
+    except SystemExit:  # after --help
+        _flush()
+        raise
+
+
+def _line(error: Exception, command: str) -> str | None:
+    """What to say of an error; None: a traceback."""
+    try:
+        from .runtime.shortages import shortage
+
+        text = shortage(error, command)
+    except MemoryError:
+        text = "memory ran out; free some"
+    return text or (_message(error) if isinstance(error, (UserError, OSError)) else None)
+
+
+def _flush(command: str = "") -> None:
+    """Write what was printed: at Python's own end an error would be too late for a message."""
+    fault = flush_output()
+    if fault is None or isinstance(fault, BrokenPipeError) or command in LONG:
+        return
+    raise OSError(fault.errno, fault.strerror, "standard output") from fault
+
+
+def _say(text: str, status: int) -> int:
+    """Print a line for a person, if anybody is still there, and return the exit status."""
+    with suppress(OSError, ValueError):
+        if text:
+            print(text, file=sys.stderr)
+    return status
+
+
+def _parser() -> ArgumentParser:
+    import argparse
+
+    from .commands.list import KIND_NAMES
+
     parser = argparse.ArgumentParser(prog="basicsr", description="Train and test image restoration networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, text: str) -> argparse.ArgumentParser:
+    def command(name: str, text: str) -> ArgumentParser:
         """Add a sub-command: the function `run` of commands/NAME.py."""
         return commands.add_parser(name, help=text, description=text)
 
@@ -118,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_option_file(parser: argparse.ArgumentParser) -> None:
+def _add_option_file(parser: ArgumentParser) -> None:
     parser.add_argument("-opt", required=True, metavar="FILE", help="option file (YAML)")
     parser.add_argument(
         "--force_yml",
@@ -130,8 +180,10 @@ def _add_option_file(parser: argparse.ArgumentParser) -> None:
     _add_plugins(parser)
 
 
-def _add_plugins(parser: argparse.ArgumentParser) -> None:
+def _add_plugins(parser: ArgumentParser) -> None:
     """Add --plugin, for every command that builds or lists classes."""
+    from .runtime.plugins import VARIABLE
+
     parser.add_argument(
         "--plugin",
         action="append",
@@ -140,11 +192,6 @@ def _add_plugins(parser: argparse.ArgumentParser) -> None:
         help="import a module or a file first, which registers your own networks, losses, ...; can be given "
         f"several times, also in the environment variable {VARIABLE}",
     )
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # standard error may be a file on a full disk
-        print(text, file=sys.stderr)
 
 
 def _message(error: Exception) -> str:

@@ -196,3 +196,43 @@ def test_list_shows_the_keys_of_a_dataset(capsys):
     assert any(
         line.startswith("  quality: a whole number or a list of whole numbers; from 1 to") for line in lines
     )
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line(tmp_path):
+    """At any moment: here each of the modules that `check` imports may be the one that is interrupted."""
+    code = """
+        import os, signal, sys
+        from ir_plugins.cli import main
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == WHERE:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        sys.meta_path.insert(0, Finder())
+        sys.argv = ["basicsr", "check", "-opt", "o.yml"]
+        sys.exit(main())
+    """
+    for where in ("argparse", "ir_plugins.commands.check", "numpy", "torch._C", "basicsr.archs"):
+        done = fresh.run(code.replace("WHERE", repr(where)))
+        assert done.returncode == 130, (where, done.stderr)
+        assert done.stderr.strip() in ("basicsr: interrupted", "basicsr check: interrupted"), where
+
+
+def test_a_broken_pipe_inside_a_command_is_no_success(monkeypatch, capsys):
+    """As when a data worker is killed while it starts."""
+
+    def run(arguments):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("ir_plugins.commands.list.run", run)
+    assert main(["list", "archs"]) == 2
+    assert "Broken pipe" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_an_output_that_takes_nothing_is_one_line(tmp_path):
+    code = "import sys; from ir_plugins.cli import main; sys.exit(main(['list', 'archs']))"
+    done = fresh.run(f"sys = __import__('sys'); sys.stdout = open('/dev/full', 'w'); {code}")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("basicsr list: error: standard output: No space left on device")

@@ -5,6 +5,7 @@ Every function also works in a process of its own.
 
 import datetime
 import os
+import re
 import socket
 import subprocess
 import time
@@ -20,9 +21,12 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore, rendezvous  # pyright: ignore
 
 from .errors import Stopped, UserError
+from .interruption import deadly_signals
 
 # how long the others wait for a busy rank (saving, reading a picture from a cold disk) before they give up
 TIMEOUT = datetime.timedelta(minutes=30)
+# torchrun's store is there before its ranks are: if it does not answer, torchrun is gone
+STORE_ANSWERS = datetime.timedelta(minutes=2)
 
 _store: Store | None = None  # where these ranks met
 
@@ -53,8 +57,22 @@ def start(launcher: str, port: int | None = None, *, on_gpu: bool) -> None:
         torch.cuda.set_device(_own_gpu(launcher))
     # both: tensors on GPUs go by NCCL, messages about the run by gloo, which does not wait for a GPU
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    store, rank, world_size = next(rendezvous("env://", timeout=TIMEOUT))
+    try:
+        with deadly_signals():
+            _meet(backend)
+    except (RuntimeError, TimeoutError) as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        reason = str(error).partition("\n")[0]
+        text = f"--launcher {launcher}: the ranks did not meet at {place}: {reason}"
+        raise UserError(f"{text}; another rank or its launcher has ended, and says why") from error
+
+
+def _meet(backend: str) -> None:
+    """Join the other ranks, or raise RuntimeError or TimeoutError."""
     global _store
+    is_there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store, rank, world_size = next(rendezvous("env://", timeout=STORE_ANSWERS if is_there else TIMEOUT))
+    store.set_timeout(TIMEOUT)
     _store = _of_this_start(store, rank, world_size)
     dist.init_process_group(backend, store=_store, rank=rank, world_size=world_size, timeout=TIMEOUT)
     wait_for_all()  # from now on the others notice a rank that fails
@@ -93,6 +111,9 @@ def ending_together(arguments: Namespace) -> Iterator[None]:
         if not _fails_first():
             raise SystemExit(2 if isinstance(error, UserError) else 1) from None
         machine = os.environ.get("GROUP_RANK") or os.environ.get("SLURM_NODEID") or "0"
+        if _misses_another(error):
+            text = "another rank has ended, with a message of its own or killed by a signal"
+            raise UserError(f"{text}; continue with --auto_resume") from error
         if isinstance(error, UserError) and machine != "0":
             raise UserError(f"{error} (on {socket.gethostname()}, machine {machine})") from error
         raise
@@ -166,6 +187,13 @@ def _fails_first() -> bool:
         return (_store or _store_of_torchrun()).add("failures", 1) == 1
     except (RuntimeError, ValueError):  # the store has gone with the process that held it
         return False
+
+
+def _misses_another(error: Exception) -> bool:
+    """Whether an error says only that another rank is gone; NCCL and gloo raise it."""
+    if isinstance(error, dist.DistError):
+        return True
+    return isinstance(error, RuntimeError) and re.search(r"gloo.*(peer|[Tt]imed out)", str(error)) is not None
 
 
 def _of_this_start(store: Store, rank: int, world_size: int) -> Store:

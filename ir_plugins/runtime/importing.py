@@ -4,9 +4,14 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # importlib.abc is slow to import, and a Ctrl-C meanwhile gets Python's traceback
+    Loader = MetaPathFinder = object
 
 
 def around_import(

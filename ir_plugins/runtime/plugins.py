@@ -12,13 +12,17 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.abc import MetaPathFinder
+else:  # importlib.abc is slow to import, and a Ctrl-C meanwhile gets Python's traceback
+    MetaPathFinder = object
 
 VARIABLE = "BASICSR_PLUGINS"
 GROUP = "ir_plugins.plugins"  # of entry points; each names a module to import or a function to call

@@ -21,6 +21,7 @@ from ..runtime.errors import Stopped, UserError
 from ..runtime.interruption import Interruption
 from ..runtime.randomness import random_state, restore_random_state
 from .order import Place, PlannedStep, TrainOrder
+from .workers import batches_of
 
 
 class Run:
@@ -69,21 +70,10 @@ class Run:
 
         Raises:
             Stopped: After a signal, with everything saved.
-            UserError: The last checkpoint could not be saved, or a data worker was killed.
+            UserError: The last checkpoint could not be saved, or a data worker died.
         """
-        workers = iter(loader)
-        try:
-            self._train(self._batches(workers), order)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error) or "killed by signal" not in str(error):
-                raise
-            raise UserError(
-                "a data worker was killed, most likely because memory ran out; lower "
-                "datasets:train:num_worker_per_gpu and continue with --auto_resume"
-            ) from error
-        finally:
-            # at once: workers ignore the signal by which an exiting interpreter ends its children
-            getattr(workers, "_shutdown_workers", lambda: None)()
+        with batches_of(loader) as batches:
+            self._train(self._batches(batches), order)
 
     def _train(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:
         start_time = time.time()

@@ -1,5 +1,8 @@
 """Several ranks report a mistake once, and none waits for one that failed."""
 
+import datetime
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -9,10 +12,9 @@ from rank_runs import LARGER, QUIET, told, tree
 
 from ir_plugins.cli import main
 from ir_plugins.models.restoration_model import RestorationModel
+from ir_plugins.runtime import distributed
 from ir_plugins.runtime.errors import UserError
 from ir_plugins.runtime.locks import alone
-
-pytestmark = pytest.mark.usefixtures("fresh_logger")
 
 pytestmark = pytest.mark.usefixtures("fresh_logger")
 
@@ -57,6 +59,33 @@ def test_where_another_rank_fails_alone_it_says_so(tiny, monkeypatch):
     assert ranks.run(2, ranks.task(LARGER, QUIET), GROUP_RANK="1") == [1, 2]
     assert len(told()) == 1 and told()[0].startswith("basicsr train: error: something is wrong here (on ")
     assert told()[0].endswith(", machine 1)")
+
+
+def test_a_rank_that_is_killed_is_one_line_of_another(tiny, monkeypatch):
+    def dies(self, data):
+        if self.opt["rank"] == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        feed(self, data)
+
+    feed = RestorationModel.feed_data
+    monkeypatch.setattr(RestorationModel, "feed_data", dies)
+    assert ranks.run(2, ranks.task(LARGER, QUIET)) == [2, -signal.SIGKILL]
+    assert len(told()) == 1 and "another rank has ended, with a message of its own or killed" in told()[0]
+    assert "Traceback" not in ranks.written(0)
+
+
+def test_a_torchrun_that_is_gone_is_not_waited_for(tiny, capsys, monkeypatch):
+    """Ranks that start meet in its store."""
+    monkeypatch.setattr(distributed, "STORE_ANSWERS", datetime.timedelta(seconds=1))
+    names = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}
+    for name, value in (names | {"MASTER_PORT": "1", "TORCHELASTIC_USE_AGENT_STORE": "True"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "_fails_first", lambda: True)
+    begin = time.monotonic()
+    assert main(["train", "-opt", "tiny.yml", "--launcher", "pytorch"]) == 2
+    assert time.monotonic() - begin < 20
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "--launcher pytorch: the ranks did not meet at localhost:1: " in error
 
 
 def test_launcher_without_torchrun(tiny, capsys, monkeypatch):

@@ -204,10 +204,8 @@ def test_a_worker_that_is_killed_is_reported_in_one_line(undisturbed, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr(RestorationModel, "optimize_parameters", step)
         assert short("killed") == 2
-    assert (
-        "a data worker was killed, most likely because memory ran out"
-        in capsys.readouterr().err.splitlines()[-1]
-    )
+    text = "2 of 2 data workers were killed by SIGKILL, most likely because memory ran out"
+    assert text in capsys.readouterr().err.splitlines()[-1]
     undisturbed("whole")
     assert short("killed") == 0 and same("whole", "killed")
 
