@@ -7,9 +7,10 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .commands.list import KIND_NAMES
-from .runtime.errors import Stopped, UserError
+from .runtime.errors import Stopped, UserError, nearest
 from .runtime.plugins import VARIABLE
 
 CODECS = ("png", "raw")  # the same as in pictures/lmdb.py, which is slow to import
@@ -41,8 +42,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Suggests the nearest of several choices."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            near = nearest(str(value), map(str, action.choices), 0.5)
+            hint = f"did you mean '{near}'?" if near else f"choose from {', '.join(map(str, action.choices))}"
+            raise argparse.ArgumentError(action, f"'{value}' is not known; {hint}")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="basicsr", description="Train and test image restoration networks.")
+    parser = _Parser(prog="basicsr", description="Train and test image restoration networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:

@@ -1,13 +1,12 @@
 """Problems of an option file, and the message that reports them."""
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from ..runtime.errors import UserError
+from ..runtime.errors import UserError, nearest
 from .parsing import shown
 from .reading import Options, key_lines
 from .signatures import Keys, fits, kind_of
@@ -170,8 +169,8 @@ def unknown(keys: Keys, value: Any, known: Iterable[str]) -> Problem:
     """
     wrong, is_type = keys[-1] if value is None else str(value), keys[-1] in ("type", "model_type")
     # a name of a plugin that was forgotten is easily a little like one of the many known
-    near = difflib.get_close_matches(wrong[:LONGEST_VALUE], sorted(known), n=1, cutoff=0.6 if is_type else 0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
+    near = nearest(wrong, known, 0.6 if is_type else 0.5)
+    hint = f"; did you mean '{near}'?" if near else f"; known are {', '.join(sorted(known))}"
     if is_type and value is None:
         return Problem(keys, f"is missing{hint}")
     if is_type:

@@ -1,5 +1,6 @@
-"""The exceptions that end a command with one line, and a function that lists names in such a line."""
+"""The exceptions that end a command with one line, and functions that write such a line."""
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -34,3 +35,16 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that somebody meant who wrote another; None if there is nothing like it.
+
+    Args:
+        word: What was written; upper and lower case do not matter.
+        known: The names that there are.
+        cutoff: How alike they must be, from 0 to 1.
+    """
+    lower = {name.lower(): name for name in sorted(known, reverse=True)}
+    near = difflib.get_close_matches(word[:200].lower(), lower, n=1, cutoff=cutoff)
+    return lower[near[0]] if near else None
