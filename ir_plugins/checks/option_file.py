@@ -34,7 +34,9 @@ from ..options.problems import (
 from ..options.reading import Options
 from ..options.registries import SCHEDULERS, entries, optimizers, registered
 from ..options.signatures import Keys, argument_kind, arguments, fits, keys_read
+from ..weights.fetching import Absent, offline
 from . import rehearsal
+from .memory import batch_problems
 from .networks import network_problems
 
 BLOCKS = ("path", "train", "val", "logger", "dist_params")
@@ -47,7 +49,9 @@ FOLDER_NAMES = {("name",), ("val", "suffix")}  # `_wrong_names` checks them, and
 TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
 
 
-def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] | None = None) -> None:
+def check(
+    options: Options, path: str, *, is_train: bool, force: Iterable[str] | None = None
+) -> list[tuple[Keys, Absent]]:
     """Check an option file.
 
     Args:
@@ -56,15 +60,26 @@ def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] |
         is_train: Whether the file is for training, or for a test.
         force: The `K:K=V` overrides that are already in the options.
 
+    Returns:
+        The weights of losses and metrics that are not in the cache, and what needs them.
+
     Raises:
         UserError: One line for each problem, see `problems.report`.
     """
-    problems = list(itertools.islice(_problems(options, is_train), MOST_REPORTED + 1))
-    if not problems:
-        tried = optimizers(), SCHEDULERS, entries(LOSS_REGISTRY), entries(METRIC_REGISTRY)
-        own = set(declared_by(registered(MODEL_REGISTRY, options["model_type"])))
-        problems = [Problem(*failure) for failure in rehearsal.failures(options, own, *tried)]
+    absent: list[tuple[Keys, Absent]] = []
+    with offline():
+        problems = list(itertools.islice(_problems(options, is_train), MOST_REPORTED + 1))
+        problems = problems or list(batch_problems(options))
+        if not problems:
+            tried = optimizers(), SCHEDULERS, entries(LOSS_REGISTRY), entries(METRIC_REGISTRY)
+            own = set(declared_by(registered(MODEL_REGISTRY, options["model_type"])))
+            for keys, failure in rehearsal.failures(options, own, *tried):
+                if isinstance(failure, Absent):
+                    absent.append((keys, failure))
+                else:
+                    problems.append(Problem(keys, failure))
     report(problems, path, force)
+    return absent
 
 
 def declared_by(model: Any) -> dict[Keys, Key]:

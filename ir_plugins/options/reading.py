@@ -150,9 +150,10 @@ def _override(options: Options, entry: str) -> Keys:
     said = f"--force_yml {shown(entry)}"
     if not separator or not keys[-1]:
         raise UserError(f"{said}: expected KEY:KEY=VALUE, for example train:ema_decay=0.999")
-    if len(keys) > MOST_LEVELS or (character := unprintable(text)) is not None:
-        fault = f"has more than {MOST_LEVELS} keys" if len(keys) > MOST_LEVELS else f"holds {character}, {NOWHERE}"
-        raise UserError(f"{said}: KEY:KEY {fault}")
+    if len(keys) > MOST_LEVELS:
+        raise UserError(f"{said}: KEY:KEY has more than {MOST_LEVELS} keys")
+    if (character := unprintable(text)) is not None:
+        raise UserError(f"{said}: KEY:KEY holds {character}, {NOWHERE}")
     try:
         new = parsed(value)
     except yaml.YAMLError as error:

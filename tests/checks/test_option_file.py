@@ -97,7 +97,10 @@ def test_a_set_without_a_name_is_called_like_its_block(workplace):
     block = {key: value for key, value in tiny_options()["datasets"]["val"].items() if key != "name"}
     for phase in ("val_/../../x", "val_a\tb"):
         (line,) = problems(changed("datasets", phase, value=block))
-        assert f"datasets:{phase.split(chr(9))[0]}" in line and "; expected a word that can name a folder" in line
+        assert (
+            f"datasets:{phase.split(chr(9))[0]}" in line
+            and "; expected a word that can name a folder" in line
+        )
     options = changed("datasets", "val_2", value=block)
     options["datasets"]["val"]["name"] = "val_2"
     (line,) = problems(options)

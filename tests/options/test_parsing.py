@@ -12,7 +12,9 @@ from ir_plugins.options.parsing import parsed, problem_of
 
 def grown(form, count=40):
     """A text whose each line names the line before several times."""
-    return "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {form.format(*[f'*a{i - 1}'] * 9)}\n" for i in range(1, count))
+    return "a0: &a0 {x: 1}\n" + "".join(
+        f"a{i}: &a{i} {form.format(*[f'*a{i - 1}'] * 9)}\n" for i in range(1, count)
+    )
 
 
 MANY, DEEP = "more than 10,000 values, aliases written out", "more than 50 levels of blocks and lists"
@@ -55,7 +57,10 @@ REFUSED = {
         }.items()
     },
     "a tag of one's own": ("a: !own x", "the tag !own does not fit"),
-    "a prefix of tags": ("%TAG ! tag:yaml.org,2002:python/\n---\na: !name:os.system x", "the tag !!python/name"),
+    "a prefix of tags": (
+        "%TAG ! tag:yaml.org,2002:python/\n---\na: !name:os.system x",
+        "the tag !!python/name",
+    ),
     "<< of a number": ("a: {<<: 5}", "<< takes a block, or a list of blocks"),
     "<< of numbers": ("a: {<<: [5]}", "<< takes a block, or a list of blocks"),
     "a surrogate": (r'a: "\ud800"', r"holds the character \ud800, which no path or log can hold"),

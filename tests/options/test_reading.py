@@ -156,7 +156,7 @@ def test_many_overrides_are_refused(workplace):
 
 def test_an_option_file_is_a_regular_file(workplace):
     os.mkfifo("pipe.yml")
-    with pytest.raises(UserError, match="pipe.yml: cannot be read as an option file: it is a named pipe"):
+    with pytest.raises(UserError, match=r"pipe.yml: cannot be read as an option file: it is a named pipe"):
         read_options("pipe.yml")
     with pytest.raises(UserError, match="cannot be read as an option file"):
         read_options("a\0.yml")
