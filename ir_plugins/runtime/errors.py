@@ -41,10 +41,13 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The name that somebody meant who wrote another; None if there is nothing like it.
 
     Args:
-        word: What was written; upper and lower case do not matter.
+        word: What was written; upper and lower case matter only where it helps.
         known: The names that there are.
         cutoff: How alike they must be, from 0 to 1.
     """
-    lower = {name.lower(): name for name in sorted(known, reverse=True)}
-    near = difflib.get_close_matches(word[:200].lower(), lower, n=1, cutoff=cutoff)
+    word, names = word[:200], sorted(known)
+    if near := difflib.get_close_matches(word, names, n=1, cutoff=cutoff):
+        return near[0]
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=cutoff)
     return lower[near[0]] if near else None

@@ -156,7 +156,6 @@ def _fetching_problems(options: Options, absent: list[tuple[Keys, Absent]]) -> I
         kind = entries(METRIC_REGISTRY).get(str(block.get("type")))
         if getattr(kind, "rehearse", None):
             blocks.append((("val", "metrics", key), block, kind, try_metric))
-    beside = ("type", "better")
     for keys, block, kind, attempt in blocks:
         try:
             with warnings.catch_warnings():
