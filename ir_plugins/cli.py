@@ -23,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 on success, 2 for the user's mistakes, 130 after Ctrl-C and 143 after SIGTERM.
     """
     arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a path may hold what no text can: $'\\xff.yml'
+            stream.reconfigure(errors="backslashreplace")
     try:
         importlib.import_module(f"{__package__}.commands.{arguments.command}").run(arguments)
     except BrokenPipeError:  # `basicsr list archs | head`

@@ -80,8 +80,14 @@ def complete(options: Options, *, is_train: bool, auto_resume: bool = False, deb
         is_train: Whether to train, or to test.
         auto_resume: Whether to continue from the newest training state.
         debug: Whether to log, save and validate often.
+
+    Raises:
+        UserError: The current directory's name cannot be written.
     """
-    options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=str(Path.cwd()))
+    root = str(Path.cwd())
+    if (character := unprintable(root)) is not None:
+        raise UserError(f"the current directory {root!a} holds {character}, {NOWHERE}; rename it")
+    options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=root)
     if options.get("manual_seed") is None:
         # a resumed run takes the seed of its training state
         options |= {"manual_seed": random.randint(1, 10000), "draws_seed": True}

@@ -1,5 +1,6 @@
 """Find everything that is bound to fail, before a folder is made or renamed."""
 
+import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from ..checks import option_file
 from ..checks.rehearsal import fetches, try_metric
 from ..data.checks import check_dataset
 from ..options.basicsr_keys import with_whole_numbers
+from ..options.parsing import shown, unprintable
 from ..options.problems import Problem, reason, report, value_at
 from ..options.reading import Options, complete, read_options
 from ..options.registries import entries, registered
@@ -46,6 +48,8 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     Raises:
         UserError: One line for each problem.
     """
+    if is_train:
+        _check_command_line(sys.argv)
     load_plugins(arguments.plugin)
     source = arguments.opt, arguments.force_yml  # for messages
     options, absent = _checked_options(arguments, is_train=is_train)
@@ -71,6 +75,15 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
         report(_batch_problems(options, counts["train"]), *source)
     set_random_seed(options["manual_seed"] + options["rank"])
     return options
+
+
+def _check_command_line(words: list[str]) -> None:
+    """Refuse what BasicSR could not write into its copy of the option file, in a comment of one line."""
+    for word in words:
+        character = r"\n" if "\n" in word else unprintable(word)
+        if character is not None:
+            text = f"{shown(word)} holds {character}"
+            raise UserError(f"{text}, and a run notes its command line in one line; write it without")
 
 
 def _checked_options(arguments: Namespace, *, is_train: bool) -> tuple[Options, list[tuple[Keys, Absent]]]:

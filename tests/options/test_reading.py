@@ -92,6 +92,15 @@ def test_the_line_of_a_key(workplace):
     assert line_of(("absent",)) == 0
 
 
+def test_a_current_directory_whose_name_is_no_text(workplace, monkeypatch):
+    """Every line of the log was a traceback."""
+    folder = workplace / "a\udcff"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match=r"the current directory '.*a.udcff' holds .udcff, which no path"):
+        complete({"name": "x", "datasets": {}}, is_train=True)
+
+
 def test_everything_a_run_writes_lies_below_the_current_directory(workplace):
     options = {"name": "x", "datasets": {}, "val": {}}
     train, test = (complete(options, is_train=is_train)["path"] for is_train in (True, False))
