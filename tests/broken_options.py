@@ -184,7 +184,6 @@ CHANGES = {
     "datasets:train:batch_size_per_gpu=1999999999": (
         "datasets:train:batch_size_per_gpu: 1,999,999,999 patches of 14x14 pixels take 4,704.0 GB"
     ),
-    "train:total_iter=1.0e+30": "train:total_iter: is 1e+30; expected a whole number from 1 to below 2e+09",
     "train:perceptual_opt={type: PerceptualLoss, layer_weights: {conv5_9: 1.0}}": (
         "train:perceptual_opt: cannot work: layer_weights: conv5_9: 1.0; expected a layer of vgg19"
     ),
