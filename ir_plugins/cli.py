@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from errno import EDQUOT, EFBIG, ENOSPC
 from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from .runtime.errors import Stopped, UserError
 from .runtime.interruption import Ending, speaks
-from .runtime.output import flush_output
+from .runtime.output import flush_output, reader_is_gone
 from .runtime.parents import follow_torchrun
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
+    from typing import Any
 
 LONG = ("train", "test")  # they go on where nothing can be printed
 CODECS = ("png", "raw")  # the same as in pictures/lmdb.py, which is slow to import
@@ -41,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None, ending: Ending) -> int:
     command, debug = "", False
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a path may hold what no text can: $'\\xff.yml'
+            stream.reconfigure(errors="backslashreplace")
     try:
         import importlib
 
@@ -61,11 +66,13 @@ def _run(argv: Sequence[str] | None, ending: Ending) -> int:
         number = getattr(interrupt, "signal", SIGINT)
         return _say(f"\n{ending.line(number)}" if speaks() else "", 128 + number)
     except Exception as error:
-        fault = flush_output()
-        if isinstance(error, BrokenPipeError) and isinstance(fault, BrokenPipeError):
-            return 0  # nobody reads on, as in `basicsr list archs | head`; other pipes break too
-        if fault is not None and isinstance(error, OSError) and not error.filename:
-            error.filename = "standard output"  # print does not name what it writes to
+        # all others name their files; train and test go on where nothing can be printed
+        from_print = isinstance(error, OSError) and not error.filename and command not in LONG
+        if from_print and isinstance(error, BrokenPipeError) and reader_is_gone():
+            return 0
+        if from_print and error.errno in (ENOSPC, EFBIG, EDQUOT):
+            flush_output()
+            error.filename = "standard output"
         if ending.received is not None:  # what was interrupted made another error of it
             return _say(f"\n{ending.line(ending.received)}" if speaks() else "", 128 + ending.received)
         text = None if debug else _line(error, command)
@@ -113,8 +120,19 @@ def _parser() -> ArgumentParser:
     import argparse
 
     from .commands.list import KIND_NAMES
+    from .runtime.errors import nearest
 
-    parser = argparse.ArgumentParser(prog="basicsr", description="Train and test image restoration networks.")
+    class Parser(argparse.ArgumentParser):
+        """Suggests the nearest of several choices."""
+
+        def _check_value(self, action: argparse.Action, value: Any) -> None:
+            if action.choices is not None and value not in action.choices:
+                near = nearest(str(value), map(str, action.choices), 0.5)
+                known = ", ".join(map(str, action.choices))
+                hint = f"did you mean '{near}'?" if near else f"choose from {known}"
+                raise argparse.ArgumentError(action, f"'{value}' is not known; {hint}")
+
+    parser = Parser(prog="basicsr", description="Train and test image restoration networks.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str) -> ArgumentParser:

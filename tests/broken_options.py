@@ -108,7 +108,7 @@ CHANGES = {
     "train:grad_clip=.inf": "train:grad_clip: is inf; expected a number above 0",
     "train:mixup:beta=0": "train:mixup:beta: is 0; expected a number above 0",
     "val:val_freq=0": "val:val_freq: is 0; expected a whole number of at least 1",
-    "val:window_size=0": "val:window_size: is 0; expected a whole number of at least 1",
+    "val:window_size=0": "val:window_size: is 0; expected a whole number from 1 to below 1025",
     "logger:save_checkpoint_freq=1e+99": "logger:save_checkpoint_freq: is 1e+99; expected a whole number",
     "logger:keep_last=0": "logger:keep_last: is 0; expected a whole number of at least 1",
     # what does not go together
@@ -166,6 +166,33 @@ CHANGES = {
     "network_g={type: SwinIR, upscale: 2, upsampler: pixelshuffle, depths: [1, 1], num_heads: [1]}": (
         "network_g: cannot be built:"
     ),
+    # networks, batches and losses that no machine holds, or that lack a file
+    "network_g={type: EDSR, num_in_ch: 3, num_out_ch: 3, upscale: 2, num_block: 1999999999}": (
+        "network_g:num_block: num_block=1999999999 is absurdly large; take at most"
+    ),
+    "network_g={type: EDSR, num_in_ch: 3, num_out_ch: 3, upscale: 2, num_feat: 20000}": (
+        "network_g: holds more than 20,000,000,000 numbers; make the network smaller: lower"
+    ),
+    "network_g:depths=[1999999999]": ("network_g:depths: depths=1999999999 is absurdly large; take at most"),
+    "network_g={type: SpyNet, load_path: nowhere.pth}": (
+        "network_g:load_path: cannot be built: nowhere.pth: No such file"
+    ),
+    "val:window_size=100000000": (
+        "val:window_size: is 100000000; expected a whole number from 1 to below 1025"
+    ),
+    "datasets:train:num_worker_per_gpu=999": ("datasets:train:num_worker_per_gpu: 999 processes on"),
+    "datasets:train:batch_size_per_gpu=1999999999": (
+        "datasets:train:batch_size_per_gpu: 1,999,999,999 patches of 14x14 pixels take 4,704.0 GB"
+    ),
+    "train:perceptual_opt={type: PerceptualLoss, layer_weights: {conv5_9: 1.0}}": (
+        "train:perceptual_opt: cannot work: layer_weights: conv5_9: 1.0; expected a layer of vgg19"
+    ),
+    "train:perceptual_opt={type: PerceptualLoss, layer_weights: {conv1_1: 1}, vgg_type: vgg9}": (
+        "train:perceptual_opt: cannot work: vgg_type is 'vgg9'; expected one of vgg11"
+    ),
+    "train:perceptual_opt={type: PerceptualLoss, layer_weights: {conv1_1: 1}, criterion: l2}": (
+        "train:perceptual_opt: cannot work: criterion is 'l2'; expected l1 or fro"
+    ),
     # what is missing
     "-network_g": "network_g: is missing",
     "-model_type": "model_type: is missing",
@@ -192,6 +219,13 @@ CHANGES = {
     "name=a/b": "name: is 'a/b'; expected a word that can name a folder",
     "datasets:val:name=..": "datasets:val:name: is '..'; expected a word that can name a folder",
     "val:suffix=/x": "val:suffix: is '/x'; expected a word that can name a folder",
+    "name=com1.x": "name: is 'com1.x'; expected a word that can name a folder: Windows keeps this one for a",
+    "name=' x'": "name: is ' x'; expected a word that can name a folder: no space at its ends",
+    f"name={'ß' * 95}": f"name: is '{'ß' * 95}'; expected a word that can name a folder: at most 180 bytes",
+    'name="a\\nb"': r"name: is 'a\nb'; expected a word that can name a folder: no slash, not only dots, no",
+    # long values are cut
+    f"scale={'x' * 500}": f"scale: is '{'x' * 199}...; expected a whole number",
+    f"model_type={'x' * 500}": f"model_type: '{'x' * 60}...' is not known (is it in a plugin?",
     # the same again with other values
     "num_gpu=all": "num_gpu: is 'all'; expected a whole number of at least 0 or auto",
     "datasets:train:type=PairedDatasets": "datasets:train:type: 'PairedDatasets' is not known; did you",
@@ -279,6 +313,15 @@ BEYOND_EDITORS = {
     "network_g:window_size=10000",
     "network_g:attention={type: assa, window_size: 100000}",
     "network_g={type: SwinIR, upscale: 2, upsampler: pixelshuffle, depths: [1, 1], num_heads: [1]}",
+    "network_g={type: EDSR, num_in_ch: 3, num_out_ch: 3, upscale: 2, num_block: 1999999999}",
+    "network_g={type: EDSR, num_in_ch: 3, num_out_ch: 3, upscale: 2, num_feat: 20000}",
+    "network_g:depths=[1999999999]",
+    "network_g={type: SpyNet, load_path: nowhere.pth}",
+    "datasets:train:num_worker_per_gpu=999",
+    "datasets:train:batch_size_per_gpu=1999999999",
+    "train:perceptual_opt={type: PerceptualLoss, layer_weights: {conv5_9: 1.0}}",
+    "train:perceptual_opt={type: PerceptualLoss, layer_weights: {conv1_1: 1}, vgg_type: vgg9}",
+    "train:perceptual_opt={type: PerceptualLoss, layer_weights: {conv1_1: 1}, criterion: l2}",
     "-train",
     "-datasets:train",
     "-datasets:train:gt_size",
@@ -296,6 +339,10 @@ BEYOND_EDITORS = {
     "name=a/b",
     "datasets:val:name=..",
     "val:suffix=/x",
+    "name=com1.x",
+    "name=' x'",
+    f"name={'ß' * 95}",
+    'name="a\\nb"',
     "network_g:window_size=0",
     "-train:total_iter",
     "-train:optim_g",

@@ -19,6 +19,15 @@ def test_check_touches_no_disk(workplace, capsys):
     assert [path.name for path in Path().iterdir()] == ["o.yml"]
 
 
+def test_check_names_a_file_whose_name_is_no_text(workplace):
+    file = Path("a\udcff.yml")
+    file.write_text(yaml.safe_dump(tiny_options()))
+    done = fresh.basicsr("check", "-opt", str(file), cwd=workplace)
+    assert (done.returncode, done.stdout) == (0, "a\\udcff.yml: ok (data and weights not checked)\n"), (
+        done.stderr
+    )
+
+
 def test_check_shows_every_problem_and_fails(workplace, capsys):
     Path("o.yml").write_text(yaml.safe_dump(tiny_options() | {"nmae": 1, "trian": 2}))
     assert main(["check", "-opt", "o.yml"]) == 2

@@ -4,6 +4,7 @@ In memory that is quick for networks of usual size.  The meta device takes netwo
 imports its compiler for it, which takes a second.
 """
 
+import inspect
 import math
 import time
 from collections.abc import Iterator
@@ -27,13 +28,19 @@ MOST_IN_MEMORY = 1_000_000_000  # of a network that cannot be built on the meta 
 MOST_TRIED = 100_000_000  # of a network that is built and run in memory
 MOST_AT_ONCE = 50_000_000  # numbers of one tensor inside the network
 SECONDS = 2.0  # of one core, to build it and again to run it
-MOST_LAYERS = 20_000
+SECONDS_ON_META = 5.0  # of one core, to build it without memory
+MOST_LAYERS = 10_000
+LARGEST = 1 << 20  # of every number of layers, channels or pixels
 
 Shape = tuple[int, ...]
 
 
 class TooLarge(Exception):
     """A network needs too much memory or time to be tried."""
+
+
+class Absurd(ValueError):
+    """A network is larger than any machine holds; the message says what to lower."""
 
 
 def build_on_meta(network: Options) -> nn.Module | None:
@@ -43,7 +50,7 @@ def build_on_meta(network: Options) -> nn.Module | None:
         network: A block {type: name, argument: value, ...} whose type is registered.
     """
     try:
-        with torch.device("meta"), _at_most(MOST):
+        with torch.device("meta"), _at_most(MOST, network, seconds=SECONDS_ON_META):
             return _built(network)
     except (NotImplementedError, RuntimeError):
         return None
@@ -58,11 +65,11 @@ def build_anywhere(network: Options, *, random: bool = True) -> nn.Module:
             they are zeros or whatever the memory holds.
 
     Raises:
-        ValueError: The network is too large.
+        Absurd: The network is too large.
         Exception: Any other error of the class.
     """
     try:
-        with torch.device("cpu"), _at_most(MOST_TRIED, TooLarge), seeded(0), _one_thread(), _Bounded(random):
+        with torch.device("cpu"), _at_most(MOST_TRIED), seeded(0), _one_thread(), _Bounded(random):
             return _built(network)
     except TooLarge:
         pass
@@ -71,8 +78,13 @@ def build_anywhere(network: Options, *, random: bool = True) -> nn.Module:
             raise
     net = build_on_meta(network)
     if net is None:
-        with torch.device("cpu"), _at_most(MOST_IN_MEMORY), seeded(0):
-            net = _built(network)
+        try:
+            with torch.device("cpu"), _at_most(MOST_IN_MEMORY, network), seeded(0):
+                net = _built(network)
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            raise Absurd(f"needs more memory than there is; {way_to_lower(network)}") from error
     return net
 
 
@@ -165,7 +177,34 @@ class _ShapesAlone(TorchFunctionMode):
 
 def _built(network: Options) -> nn.Module:
     arguments = {key: value for key, value in network.items() if key != "type"}
+    for name, value in arguments.items():
+        if (number := _largest(value)) > LARGEST:  # a loop over it would not end
+            raise Absurd(f"{name}={number} is absurdly large; take at most {LARGEST:,}")
     return entries(ARCH_REGISTRY)[network["type"]](**arguments)
+
+
+def _largest(value: Any) -> int:
+    """The largest whole number of a value, or in it; 0 if there is none."""
+    if isinstance(value, int):
+        return value
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return max(map(_largest, inside), default=0)
+
+
+def way_to_lower(network: Options) -> str:
+    """The way out of a network that is too large: the number that is furthest above its default.
+
+    Args:
+        network: A block {type: name, argument: value, ...} whose type is registered.
+    """
+    parameters = inspect.signature(entries(ARCH_REGISTRY)[network["type"]]).parameters
+    usual = {name: _largest(parameters[name].default) for name in network if name in parameters}
+    known = [name for name in usual if _largest(network[name]) > usual[name]]
+    if not known:
+        return "make the network smaller"
+    name = max(known, key=lambda name: _largest(network[name]) / max(1, usual[name]))
+    by_default = f" (by default {parameters[name].default})" if usual[name] else ""
+    return f"make the network smaller: lower {name}: {network[name]}{by_default}"
 
 
 @contextmanager
@@ -180,21 +219,33 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _at_most(numbers: int, error: type[Exception] = ValueError) -> Iterator[None]:
-    """A network built inside raises an error once it holds more numbers than that."""
+def _at_most(numbers: int, network: Options | None = None, seconds: float = math.inf) -> Iterator[None]:
+    """A network built inside raises an error once it holds more numbers, or takes longer.
+
+    Args:
+        numbers: Weights and buffers together.
+        network: Its block, for the message of Absurd; without one the error is TooLarge.
+        seconds: Of this thread.
+    """
     held = layers = 0
+    end = time.thread_time() + seconds
+
+    def refuse(text: str) -> None:
+        raise TooLarge if network is None else Absurd(f"{text}; {way_to_lower(network)}")
 
     def count(module: nn.Module, name: str, value: Any) -> None:
         nonlocal held
         held += value.numel() if isinstance(value, torch.Tensor) else 0
         if held > numbers:
-            raise error(f"holds more than {numbers:,} numbers; make the network smaller")
+            refuse(f"holds more than {numbers:,} numbers")
 
     def count_layers(module: nn.Module, name: str, value: Any) -> None:
         nonlocal layers
         layers += 1
         if layers > MOST_LAYERS:
-            raise ValueError(f"has more than {MOST_LAYERS:,} layers; make the network smaller")
+            refuse(f"has more than {MOST_LAYERS:,} layers")
+        if time.thread_time() > end:
+            refuse(f"takes more than {seconds:g} s to build without memory")
 
     handles = [
         registration.register_module_parameter_registration_hook(count),

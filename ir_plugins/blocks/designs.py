@@ -1,6 +1,5 @@
 """`attention:` and `ffn:` in an option file: which design each stage of a net takes, with which arguments."""
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..options.signatures import fits, kind_of
+from ..runtime.errors import nearest
 from .registry import ATTENTIONS, FEED_FORWARDS
 
 Design = str | Mapping[str, Any] | None  # a name, {type: name, argument: value, ...}, or ~: the paper's
@@ -137,5 +137,5 @@ def _checked(where: str, registry: Mapping[str, Maker], design: Any) -> tuple[st
 
 
 def _nearest(word: Any, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = nearest(str(word), known)
+    return f" (did you mean {close}?)" if close else ""

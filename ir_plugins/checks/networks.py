@@ -14,7 +14,7 @@ from torch import nn
 
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
-from ..archs.building import Shape, TooLarge, build_anywhere, build_on_meta, is_on_meta, output_shape
+from ..archs.building import Absurd, Shape, TooLarge, build_anywhere, build_on_meta, is_on_meta, output_shape
 from ..archs.declaration import Facts, defaults, facts, is_declared
 from ..options.basicsr_keys import KEYS
 from ..options.problems import Problem, is_block, reason, value_at
@@ -22,6 +22,7 @@ from ..options.reading import Options
 from ..options.registries import registered
 from ..options.signatures import Keys
 from ..runtime.plugins import origin
+from .memory import network_memory_problems
 
 PACKAGE = Path(__file__).parents[1]
 SIDE = 8  # pixels: side of the picture that a declared network is tried on, rounded up to its size multiple
@@ -71,6 +72,8 @@ def network_problems(keys: Keys, options: Options) -> Iterator[Problem]:
         if problem.keys not in [other.keys for other in found]:
             yield problem
         return
+    found += (large := list(network_memory_problems(keys, net, options)))
+    yield from large
     if restores and scale is not None:
         wrong = list(scale_problems(keys, network, said, scale))
         yield from wrong
@@ -82,6 +85,8 @@ def _built(network: Options) -> nn.Module:
     """The network, without the time that it takes to draw its weights if it can be built without."""
     try:
         return build_anywhere(network, random=False)
+    except Absurd:
+        raise
     except Exception:  # perhaps because it computes with them
         return build_anywhere(network)
 
@@ -94,6 +99,10 @@ def _feeds_the_data(model: Any) -> bool:
 
 def _building_problem(keys: Keys, network: Options, error: Exception) -> Problem:
     """Why a network cannot be built, at the key that the error begins with, if it names one."""
+    if isinstance(error, OSError) and error.filename:
+        text = f"cannot be built: {error.filename}: {error.strerror or error}"
+        blamed = [name for name, value in network.items() if value == error.filename]
+        return Problem((*keys, *blamed[:1]), text)
     meant = isinstance(error, ValueError | AssertionError)
     text = f"{'' if meant else 'cannot be built: '}{reason(error)}"
     blamed = re.match(r"(\w+)(?:=|:|,)", text)

@@ -8,6 +8,7 @@ as they are registered.  `options/basicsr_keys.py` lists the values that BasicSR
 import importlib.util
 import inspect
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any
@@ -19,11 +20,13 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 from ..options.basicsr_keys import ARGUMENTS, BETTER, KEYS, NETWORK_PATHS, with_whole_numbers
 from ..options.dataset_blocks import dataset_problems
 from ..options.problems import (
+    MOST_REPORTED,
     Key,
     Problem,
     declared_problems,
     is_block,
     report,
+    short,
     unknown,
     unknown_keys,
     value_at,
@@ -31,18 +34,24 @@ from ..options.problems import (
 from ..options.reading import Options
 from ..options.registries import SCHEDULERS, entries, optimizers, registered
 from ..options.signatures import Keys, argument_kind, arguments, fits, keys_read
+from ..weights.fetching import Absent, offline
 from . import rehearsal
+from .memory import batch_problems
 from .networks import network_problems
 
 BLOCKS = ("path", "train", "val", "logger", "dist_params")
 FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
 COLUMNS = ("dataset", "group", "image", "height", "width", "seconds", "peak_mb")  # of metrics.csv
+LONGEST_NAME = 180  # bytes; files hold 255, and a log's name has a time and more beside it
+RESERVED = "con|prn|aux|nul|conin[$]|conout[$]|(com|lpt)[0-9¹²³]"
 FOLDER_NAMES = {("name",), ("val", "suffix")}  # `_wrong_names` checks them, and the names of datasets
 # arguments that the pipeline passes, so that no option file may
 TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
 
 
-def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] | None = None) -> None:
+def check(
+    options: Options, path: str, *, is_train: bool, force: Iterable[str] | None = None
+) -> list[tuple[Keys, Absent]]:
     """Check an option file.
 
     Args:
@@ -51,15 +60,26 @@ def check(options: Options, path: str, *, is_train: bool, force: Iterable[str] |
         is_train: Whether the file is for training, or for a test.
         force: The `K:K=V` overrides that are already in the options.
 
+    Returns:
+        The weights of losses and metrics that are not in the cache, and what needs them.
+
     Raises:
         UserError: One line for each problem, see `problems.report`.
     """
-    problems = list(_problems(options, is_train))
-    if not problems:
-        tried = optimizers(), SCHEDULERS, entries(LOSS_REGISTRY), entries(METRIC_REGISTRY)
-        own = set(declared_by(registered(MODEL_REGISTRY, options["model_type"])))
-        problems = [Problem(*failure) for failure in rehearsal.failures(options, own, *tried)]
+    absent: list[tuple[Keys, Absent]] = []
+    with offline():
+        problems = list(itertools.islice(_problems(options, is_train), MOST_REPORTED + 1))
+        problems = problems or list(batch_problems(options))
+        if not problems:
+            tried = optimizers(), SCHEDULERS, entries(LOSS_REGISTRY), entries(METRIC_REGISTRY)
+            own = set(declared_by(registered(MODEL_REGISTRY, options["model_type"])))
+            for keys, failure in rehearsal.failures(options, own, *tried):
+                if isinstance(failure, Absent):
+                    absent.append((keys, failure))
+                else:
+                    problems.append(Problem(keys, failure))
     report(problems, path, force)
+    return absent
 
 
 def declared_by(model: Any) -> dict[Keys, Key]:
@@ -171,21 +191,37 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
         ("val", "suffix"): value_at(options, "val", "suffix"),
     }
     datasets = options.get("datasets")
-    for phase in datasets if isinstance(datasets, dict) else ():
-        names["datasets", phase, "name"] = value_at(datasets, phase, "name")
-    measured = [keys for keys in names if keys[0] == "datasets" and keys[1] != "train" and names[keys]]
-    for n, keys in enumerate(measured):
-        if names[keys] in [names[other] for other in measured[:n]]:
-            yield Problem(keys, f"is {names[keys]!r}, as another set's is; their figures would be mixed up")
+    for phase, block in datasets.items() if isinstance(datasets, dict) else ():
+        given = value_at(block, "name")  # a set without a name is called like its block
+        if given is not None:
+            names["datasets", phase, "name"] = given
+        elif re.match("val|test", phase):
+            names["datasets", phase] = phase
+    taken: set[str] = set()
     for keys, name in names.items():
-        if (
-            name is not None
-            and (keys, name) != (("val", "suffix"), "")
-            and not (isinstance(name, str) and re.fullmatch(r"(?!\.*$)[^/\\\x00-\x1f]{1,100}", name))
-        ):
-            yield Problem(
-                keys, f"is {name!r}; expected a word that can name a folder: no slash, not only dots"
-            )
+        if name is None or (keys, name) == (("val", "suffix"), ""):
+            continue
+        if not isinstance(name, str) or (fault := _name_fault(name)) is not None:
+            fault = fault if isinstance(name, str) else "a word that can name a folder"
+            yield Problem(keys, f"is {short(name)}; expected {fault}")
+        elif keys[0] == "datasets" and keys[1] != "train":
+            if name in taken:
+                yield Problem(keys, f"is {name!r}, as another set's is; their figures would be mixed up")
+            taken.add(name)
+
+
+def _name_fault(name: str) -> str | None:
+    """What is expected of the name of a folder instead of this one; None if it can name one anywhere."""
+    word = "a word that can name a folder"
+    if not re.fullmatch(r"(?!\.*$)[^/\\\x00-\x1f]+", name) or not name.isprintable():
+        return f"{word}: no slash, not only dots, no character that cannot be seen"
+    if name != name.strip() or (os.name == "nt" and (name.endswith(".") or re.search(r'[<>:"|?*]', name))):
+        return f"{word}: no space at its ends" + (', none of <>:"|?*' if os.name == "nt" else "")
+    if len(name.encode()) > LONGEST_NAME:
+        return f"{word}: at most {LONGEST_NAME} bytes, it has {len(name.encode())}"
+    if re.fullmatch(RESERVED, name.partition(".")[0].strip(), re.IGNORECASE):
+        return f"{word}: Windows keeps this one for a device"
+    return None
 
 
 def _train_problems(train: Options, model: Any, read: Set[Keys], is_train: bool) -> Iterator[Problem]:

@@ -8,22 +8,23 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from basicsr.archs import vgg_arch
 from basicsr.losses.basic_loss import PerceptualLoss
 
-from ..options.problems import reason, value_at
+from ..options.problems import reason, short, value_at
 from ..options.reading import Options
-from ..options.signatures import Keys
+from ..options.signatures import Keys, fits
+from ..weights.fetching import Absent, cached
 
 SIDE = 256  # pixels: side of the picture for metrics; NIQE needs two blocks of 96
 LOSS_SIDE = 192  # pixels: the largest side of the pictures for losses; MS-SSIM needs 161
-# BasicSR's losses that fetch weights when they are built; others have an attribute `fetches_weights`
-FETCHING = (PerceptualLoss,)
 
 
 def failures(
@@ -33,10 +34,10 @@ def failures(
     schedulers: dict[str, Callable],
     losses: dict[str, Callable],
     metrics: dict[str, Callable],
-) -> Iterator[tuple[Keys, str]]:
-    """The keys and the reason of every block that fails when it is tried.
+) -> Iterator[tuple[Keys, str | Absent]]:
+    """The keys of every block that fails when it is tried, and the reason or the weights that it lacks.
 
-    A loss that fetches weights is built without them and not tried; BasicSR's is not even built.
+    A loss that fetches weights is built without them and not tried.
 
     Args:
         options: The whole file.
@@ -52,11 +53,10 @@ def failures(
         (("train", "scheduler"), train.get("scheduler"), schedulers, _try_scheduler),
     ]
     for name, block in train.items():
-        kind = losses.get(str(value_at(block, "type")))
-        if name.endswith("_opt") and kind not in FETCHING and name != "gan_opt":
+        if name.endswith("_opt") and name != "gan_opt":
             attempts.append((("train", name), block, losses, partial(_try_loss, side=_side(options))))
     for name, block in (val.get("metrics") or {}).items():
-        attempts.append((("val", "metrics", name), block, metrics, _try_metric))
+        attempts.append((("val", "metrics", name), block, metrics, _rehearse_metric))
     for keys, block, known, attempt in attempts:
         if not isinstance(block, dict) or str(block.get("type")) not in known:
             continue
@@ -66,6 +66,8 @@ def failures(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the run itself shows them
                 attempt(known[block["type"]], arguments)
+        except Absent as absent:
+            yield keys, absent
         except Exception as error:  # whatever a foreign class makes of its arguments
             yield keys, f"cannot work: {reason(error)}"
 
@@ -111,9 +113,14 @@ def _side(options: Options) -> int:
 
 
 def _try_loss(kind: Callable, arguments: Options, side: int) -> None:
-    if getattr(kind, "fetches_weights", False):
+    if kind is PerceptualLoss:
+        _check_perceptual(**arguments)
+    elif getattr(kind, "fetches_weights", False):
         with torch.device("meta"):
             kind(**arguments)
+        if find := getattr(kind, "find_weights", None):
+            find(**arguments)
+    if fetches(kind):
         return
     prediction, target = torch.rand(2, 1, 3, side, side)
     value = kind(**arguments)(prediction.requires_grad_(), target)
@@ -124,10 +131,54 @@ def _try_loss(kind: Callable, arguments: Options, side: int) -> None:
     value.backward()
 
 
-def _try_metric(kind: Callable, arguments: Options) -> None:
+def _check_perceptual(
+    layer_weights: Any, vgg_type: Any = "vgg19", criterion: Any = "l1", **arguments: Any
+) -> None:
+    """What BasicSR's perceptual loss would find out when it has read 500 MB of weights, or not at all."""
+    if str(vgg_type).removesuffix("_bn") not in vgg_arch.NAMES:
+        raise ValueError(f"vgg_type is {vgg_type!r}; expected one of {', '.join(vgg_arch.NAMES)}, or one _bn")
+    names = vgg_arch.NAMES[vgg_type.removesuffix("_bn")]
+    names = vgg_arch.insert_bn(names) if vgg_type.endswith("_bn") else names
+    if not isinstance(layer_weights, dict) or not layer_weights:
+        raise ValueError("layer_weights must name layers and their weights, as {conv5_4: 1.0}")
+    for name, weight in layer_weights.items():
+        if name not in names or not fits(weight, float):
+            raise ValueError(
+                f"layer_weights: {name}: {short(weight)}; expected a layer of {vgg_type} and a number"
+            )
+    if criterion not in ("l1", "fro"):  # its l2 cannot be built
+        raise ValueError(f"criterion is {criterion!r}; expected l1 or fro")
+    if not Path(vgg_arch.VGG_PRETRAIN_PATH).exists():
+        cached(vgg_type)
+
+
+def fetches(kind: Any) -> bool:
+    """Whether a loss takes weights from a cache or fetches them when it is built.
+
+    Args:
+        kind: The class.
+    """
+    return kind is PerceptualLoss or getattr(kind, "fetches_weights", False)
+
+
+def _rehearse_metric(kind: Callable, arguments: Options) -> None:
     if rehearse := getattr(kind, "rehearse", None):  # the metric itself would fetch weights
         rehearse(**arguments)
-        return
+    else:
+        try_metric(kind, arguments)
+
+
+def try_metric(kind: Callable, arguments: Options) -> None:
+    """Measure two pictures.
+
+    Args:
+        kind: The metric.
+        arguments: Those of its block.
+
+    Raises:
+        ValueError: The result is no finite number.
+        Exception: Any other error of the metric.
+    """
     gt = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     value = kind(img=gt ^ 7, img2=gt, **arguments)  # similar, since some metrics align the two first
     if not np.isfinite(float(value)):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import UserError
+from ..runtime.errors import UserError, nearest
 from ..runtime.plugins import in_play, load_plugins, origin
 
 INDEX = Path(__file__).with_name("names.json")
@@ -158,7 +158,7 @@ def describe(kind: str, name: str) -> str:
 
     item = named(kind).get(name)
     if item is None:
-        raise UserError(f"{kind} has no '{name}'; `basicsr list {kind}` names them")
+        raise UserError(f"{kind} has no '{name}'; {_way_out(kind, name)}")
     hidden = _from_the_net() if kind in DESIGNS else ()
     taken = {n: p for n, p in inspect.signature(item).parameters.items() if n not in hidden}
     document, texts = inspect.getdoc(item) or "", {}
@@ -170,6 +170,14 @@ def describe(kind: str, name: str) -> str:
         arguments = [f"{key}: {kind_of(declared.kind)}; {declared.text}" for key, declared in keys.items()]
     facts = [f"{_fact(item, 'paper')}; {_fact(item, 'complexity')}", ""] if kind in DESIGNS else []
     return "\n".join([name, *(f"  {argument}" for argument in arguments), "", *facts, document]).rstrip()
+
+
+def _way_out(kind: str, name: str) -> str:
+    """Where a name is that a kind does not have."""
+    if there := [other for other in KIND_NAMES if name in named(other)]:
+        return f"see `basicsr list {there[0]} {name}`"
+    near = nearest(name, named(kind))
+    return f"did you mean '{near}'?" if near else f"`basicsr list {kind}` names them"
 
 
 def _argument(parameter: inspect.Parameter, text: str) -> str:

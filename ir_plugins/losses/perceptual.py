@@ -1,8 +1,7 @@
 """Perceptual loss: it compares features of a classifier."""
 
-from http.client import HTTPException
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +11,13 @@ from basicsr.utils.registry import LOSS_REGISTRY
 
 from ..runtime.arguments import check_choice, check_side
 from ..runtime.errors import UserError
+from ..weights.fetching import Absent, address, cached, fetch
 from ..weights.files import read_weights
 from .pairs import full_precision
 
 VGGS = ("vgg11", "vgg13", "vgg16", "vgg19")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's R, G and B
+WAY_OUT = "put that file there, or name a copy of it in `weights`"
 CRITERIA = {"l1": F.l1_loss, "l2": F.mse_loss}
 
 
@@ -78,6 +79,21 @@ class VGGPerceptualLoss(nn.Module):
             state = load_features(vgg_type, weights, self.features)
             self.features.load_state_dict(state, assign=True)
         self.eval().requires_grad_(False)
+
+    @staticmethod
+    def find_weights(vgg_type: str = "vgg19", weights: str | None = None, **arguments: Any) -> None:
+        """Look whether the weights are there without reading them, for `basicsr check`.
+
+        Args:
+            vgg_type: As for the loss.
+            weights: As for the loss.
+            arguments: The other arguments, without effect.
+
+        Raises:
+            Absent: They would have to be fetched.
+        """
+        if weights is None:
+            cached(vgg_type, WAY_OUT)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """The loss, one number; no gradient flows to the target.
@@ -161,31 +177,16 @@ def load_features(vgg_type: str, path: str | Path | None, wanted: nn.Module) -> 
     Raises:
         UserError: The weights cannot be read or fetched, or are not this VGG's.
     """
-    from torchvision.models import get_model_weights  # costs a second
-
-    url = get_model_weights(vgg_type)["IMAGENET1K_V1"].url
-    name = Path(url).name
     if path is None:
-        path = Path(torch.hub.get_dir()) / "checkpoints" / name
-        if not path.is_file():
-            _fetch(url, path)
+        try:
+            path = cached(vgg_type, WAY_OUT)
+        except Absent as absent:
+            path = fetch(absent)
     found, state = read_weights(path), {}
     for key, value in wanted.state_dict().items():
         if (there := found.get(f"features.{key}")) is None or there.shape != value.shape:
             fault = "is missing" if there is None else f"is {list(there.shape)}, not {list(value.shape)}"
+            name = Path(address(vgg_type)).name
             raise UserError(f"{path}: holds no {vgg_type}: features.{key} {fault}; take torchvision's {name}")
         state[key] = there.float()
     return state
-
-
-def _fetch(url: str, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # the name ends in the first digits of the content's SHA-256
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
-    except (OSError, RuntimeError, HTTPException) as error:  # no network, no room, other content, cut off
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
-            f"{path}: no such file, and {url} cannot be fetched: {reason}; "
-            "put that file there, or name a copy of it in `weights`"
-        ) from error

@@ -17,6 +17,7 @@ from ..runtime.arguments import check_side
 from ..runtime.errors import UserError
 from ..runtime.randomness import kept_random_state
 from ..weights.archives import BadArchive, check
+from ..weights.fetching import cached
 from ..weights.files import read_weights
 from .pictures import Picture, Planes, planes
 from .registering import metric
@@ -24,7 +25,7 @@ from .registering import metric
 ALEXNET_SIDE = 31  # its poolings leave one pixel of it
 
 
-@metric(better="lower", rehearse=lambda **arguments: _package("lpips"))
+@metric(better="lower", rehearse=lambda **arguments: (_package("lpips"), cached("alexnet")))
 def lpips(img: Picture, img2: Picture, *, data_range: float = 255.0) -> float:
     """LPIPS 0.1 of AlexNet's features, by the authors' package `lpips` (Zhang et al. 2018).
 
@@ -45,7 +46,7 @@ def lpips(img: Picture, img2: Picture, *, data_range: float = 255.0) -> float:
         return float(_lpips()(_rgb(x, data_range), _rgb(y, data_range), normalize=True))
 
 
-@metric(better="lower", rehearse=lambda **arguments: _package("DISTS_pytorch"))
+@metric(better="lower", rehearse=lambda **arguments: (_package("DISTS_pytorch"), cached("vgg16")))
 def dists(img: Picture, img2: Picture, *, data_range: float = 255.0) -> float:
     """DISTS, structure and texture of VGG16's features, by the authors' package (Ding et al. 2020).
 

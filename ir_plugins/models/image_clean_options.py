@@ -39,8 +39,8 @@ def option_problems(options: Options) -> Iterator[Problem]:
     yield from found
     yield from restoration_options.option_problems(options)
     wrong = {problem.keys for problem in found}
-    train = value_at(options, "datasets", "train") or {}
-    given = [key for key in PLAN.values() if train.get(key) is not None]
+    train, scale = value_at(options, "datasets", "train"), options.get("scale")
+    given = [key for key in PLAN.values() if value_at(train, key) is not None]
     if given and len(given) < len(PLAN):
         for key in PLAN.values():
             if key not in given:
@@ -48,7 +48,7 @@ def option_problems(options: Options) -> Iterator[Problem]:
     elif given and not any(("datasets", "train", key) in wrong for key in PLAN.values()):
         sizes = {name: train[key] for name, key in PLAN.items()}
         # people try published files with a smaller total_iter, which the last stages may lie beyond
-        for name, text in plan_problems(**sizes, scale=options.get("scale") or 1):
+        for name, text in plan_problems(**sizes, scale=scale if isinstance(scale, int) and scale > 0 else 1):
             yield Problem(("datasets", "train", PLAN[name]), text)
 
 

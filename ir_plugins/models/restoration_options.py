@@ -11,6 +11,7 @@ from ..options.reading import Options
 from ..options.signatures import Keys, fits
 from .parameter_groups import parameter_groups
 
+MOST_PADDED = 1024  # pixels: a small picture becomes one of so many each way
 PLAN = ("patch_sizes", "batch_sizes", "iters")
 
 KEYS: dict[Keys, Key] = {
@@ -37,7 +38,9 @@ KEYS: dict[Keys, Key] = {
         "parameters without weight decay: true for parameters of one dimension, or shell patterns of names",
     ),
     ("train", "NAME_opt"): Key(dict, "one more loss, logged as l_NAME"),
-    ("val", "window_size"): Key(int, "pad pictures by reflection to multiples of it", least=1),
+    ("val", "window_size"): Key(
+        int, "pad pictures by reflection to multiples of it", least=1, below=MOST_PADDED + 1
+    ),
     ("val", "bits"): Key(
         Literal[8, 16], "per channel of the pictures that are saved and measured; default 8"
     ),

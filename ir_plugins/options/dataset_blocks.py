@@ -126,7 +126,7 @@ def backend_problems(keys: Keys, backend: Any) -> Iterator[Problem]:
     """
     if backend is None:
         return
-    if value_at(backend, "type") not in BACKENDS:
+    if str(value_at(backend, "type")) not in BACKENDS:
         yield Problem(keys, "must be {type: disk} or {type: lmdb}")
     else:
         yield from unknown_keys(backend, keys, {"type", *BACKENDS[backend["type"]]})

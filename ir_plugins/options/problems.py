@@ -1,16 +1,19 @@
 """Problems of an option file, and the message that reports them."""
 
-import difflib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from ..runtime.errors import UserError
-from .reading import Options, line_of
+from ..runtime.errors import UserError, nearest
+from .parsing import shown
+from .reading import Options, key_lines
 from .signatures import Keys, fits, kind_of
 
 LIMIT = 2e9  # no number in an option file means anything beyond it
+MOST_REPORTED = 30  # problems: nobody reads on, and looking for near names takes time
+LONGEST_VALUE = 200  # characters of a value in a message
 # blocks that hold keys of a model beside arguments; the check of the arguments finds their unknown keys
 SHARED = (("train", "optim_g"), ("datasets", "train"))
 
@@ -53,7 +56,7 @@ class Key(NamedTuple):
         if self._takes(value):
             return None
         below = LIMIT if any(abs(number) >= LIMIT for number in _numbers(value)) else self.below
-        expected = f"is {value!r}; expected {kind_of(self.kind, _bounds(self.least, self.above, below))}"
+        expected = f"is {short(value)}; expected {kind_of(self.kind, _bounds(self.least, self.above, below))}"
         if isinstance(value, float) and value.is_integer() and self._takes(int(value)):
             return f"{expected}; write {int(value)}"
         return expected
@@ -64,6 +67,16 @@ class Key(NamedTuple):
     def _holds(self, number: float) -> bool:
         # false for nan, which compares as false with everything
         return abs(number) < LIMIT and self.least <= number < self.below and number > self.above
+
+
+def short(value: Any) -> str:
+    """A value as Python writes it, cut if it is long.
+
+    Args:
+        value: As YAML gives it.
+    """
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
 def _numbers(value: Any) -> list[float]:
@@ -86,20 +99,25 @@ def report(problems: Iterable[Problem], path: str, force: Iterable[str] | None =
     "file:line: block:key: what is wrong and how to mend it".
 
     Args:
-        problems: In any order.
+        problems: In any order; no more than MOST_REPORTED are taken.
         path: The option file.
         force: The `K:K=V` overrides that are already in the options; a problem in them names no line.
     """
+    found = list(itertools.islice(problems, MOST_REPORTED + 1))
+    if not found:
+        return
     forced = [tuple(key.strip() for key in entry.partition("=")[0].split(":")) for entry in force or ()]
-    lines = []
-    for keys, text in problems:
+    line_of, lines = key_lines(path), []
+    for keys, text in found[:MOST_REPORTED]:
         own = next((i for i, key in enumerate(forced) if keys[: len(key)] == key), None)
-        line = line_of(path, keys)
+        line = line_of(keys)
         where = "--force_yml" if own is not None else f"{path}:{line}" if line else path
         place = (0, line) if own is None else (1, own)
-        lines.append((place, f"{where}: {':'.join(keys)}: {text}"))
-    if lines:
-        raise UserError("\n".join(text for _, text in sorted(lines, key=itemgetter(0))))
+        lines.append((place, " ".join(f"{where}: {':'.join(keys)}: {text}".splitlines())))
+    ordered = [text for _, text in sorted(lines, key=itemgetter(0))]
+    if len(found) > MOST_REPORTED:
+        ordered.append(f"{path}: there are more problems than these {MOST_REPORTED}; mend these first")
+    raise UserError("\n".join(ordered))
 
 
 def reason(error: BaseException) -> str:
@@ -151,13 +169,13 @@ def unknown(keys: Keys, value: Any, known: Iterable[str]) -> Problem:
     """
     wrong, is_type = keys[-1] if value is None else str(value), keys[-1] in ("type", "model_type")
     # a name of a plugin that was forgotten is easily a little like one of the many known
-    near = difflib.get_close_matches(wrong, sorted(known), n=1, cutoff=0.6 if is_type else 0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
+    near = nearest(wrong, known, 0.6 if is_type else 0.5)
+    hint = f"; did you mean '{near}'?" if near else f"; known are {', '.join(sorted(known))}"
     if is_type and value is None:
         return Problem(keys, f"is missing{hint}")
     if is_type:
         plugin = "" if near else " (is it in a plugin? name that with --plugin)"
-        return Problem(keys, f"'{value}' is not known{plugin}{hint}")
+        return Problem(keys, f"'{shown(wrong)}' is not known{plugin}{hint}")
     return Problem(keys, f"unknown key{hint}")
 
 

@@ -4,9 +4,8 @@ BasicSR's own parser starts distributed training before it reads the file, evalu
 and keeps `2e-4` as a string.  `checks/` checks what this module reads.
 """
 
-import json
 import random
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,12 @@ import yaml
 from basicsr.utils.registry import METRIC_REGISTRY
 
 from ..runtime.errors import UserError
+from ..runtime.regular import MOST_OPTIONS, read_regular
+from .parsing import MOST_LEVELS, NOWHERE, compose, parsed, problem_of, shown, unprintable
+from .signatures import Keys
 
 Options = dict[str, Any]
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads `2e-4` as a number, as YAML 1.2 does, and refuses a key given twice."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            if key.tag != "tag:yaml.org,2002:str":
-                self._refuse("a key must be a word", key)
-            if key.value in seen:
-                self._refuse(f"key '{key.value}' is given twice", key)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def _refuse(self, text: str, node: yaml.Node) -> None:
-        raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+MOST_OVERRIDES = 1000  # of one command line
 
 
 def read_options(path: str, force: list[str] | None = None) -> Options:
@@ -54,42 +33,43 @@ def read_options(path: str, force: list[str] | None = None) -> Options:
     Raises:
         UserError: Naming file and line.
     """
-    text = _read_text(path)
-    try:
-        options = yaml.load(text, _Loader)
-        json.dumps(options, default=str)  # refuses a block that contains itself
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else path
-        raise UserError(f"{where}: not valid YAML: {_said(error)}") from error
-    except (ValueError, RecursionError) as error:  # !!int abc, for example
-        raise UserError(f"{path}: not valid YAML: {error}") from error
+    options = _parsed_file(path, parsed)
     if not isinstance(options, dict):
         raise UserError(f"{path}: an option file is a mapping of keys to values, this one is not")
-    for entry in force or []:
-        _override(options, entry)
+    if len(force or []) > MOST_OVERRIDES:
+        raise UserError(f"--force_yml: {len(force or []):,} overrides; at most {MOST_OVERRIDES:,} are read")
+    keys = [_override(options, entry) for entry in force or []]
     if force and isinstance(datasets := options.get("datasets"), dict):
-        # datasets:test_4=~ leaves out a test set that the user does not have
-        kept = {phase: block for phase, block in datasets.items() if block is not None or phase == "train"}
-        options["datasets"] = kept
+        left_out = {phase for phase, block in datasets.items() if block is None and phase != "train"}
+        if options.get("val") is None and ("val",) in keys:
+            left_out |= {phase for phase in datasets if phase.split("_")[0] == "val"}
+        # datasets:test_4=~ leaves out a test set that the user does not have, val=~ all validation
+        options["datasets"] = {phase: block for phase, block in datasets.items() if phase not in left_out}
     return options
 
 
-def line_of(path: str, keys: tuple[str, ...]) -> int:
-    """The line of a key, or of the nearest block above it; 0 if the file has neither.
+def key_lines(path: str) -> Callable[[Keys], int]:
+    """A function that finds the line of a key, or of the nearest block above it; 0 if the file has neither.
 
     Args:
         path: The option file.
-        keys: From the top of the file.
+
+    Returns:
+        The function; it takes the keys from the top of the file.
     """
-    node, line = yaml.compose(_read_text(path), _Loader), 0
-    for key in keys:
-        entries = node.value if isinstance(node, yaml.MappingNode) else []
-        found = next(((k, v) for k, v in entries if k.value == key), None)
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
-    return line
+    top = _parsed_file(path, compose)
+
+    def line_of(keys: Keys) -> int:
+        node, line = top, 0
+        for key in keys:
+            entries = node.value if isinstance(node, yaml.MappingNode) else []
+            found = next(((k, v) for k, v in entries if k.value == key), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        return line
+
+    return line_of
 
 
 # BasicSR takes higher values of all its metrics for better ones
@@ -104,8 +84,14 @@ def complete(options: Options, *, is_train: bool, auto_resume: bool = False, deb
         is_train: Whether to train, or to test.
         auto_resume: Whether to continue from the newest training state.
         debug: Whether to log, save and validate often.
+
+    Raises:
+        UserError: The current directory's name cannot be written.
     """
-    options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=str(Path.cwd()))
+    root = str(Path.cwd())
+    if (character := unprintable(root)) is not None:
+        raise UserError(f"the current directory {root!a} holds {character}, {NOWHERE}; rename it")
+    options = dict(options, is_train=is_train, auto_resume=auto_resume, root_path=root)
     if options.get("manual_seed") is None:
         # a resumed run takes the seed of its training state
         options |= {"manual_seed": random.randint(1, 10000), "draws_seed": True}
@@ -170,32 +156,41 @@ def _paths(options: Options, is_train: bool) -> Options:
     return given | {"experiments_root": str(root), "log": str(root)} | folders
 
 
-def _override(options: Options, entry: str) -> None:
+def _override(options: Options, entry: str) -> Keys:
     """Apply one `K:K=V` of --force_yml; V is read as YAML, so numbers, lists and null keep their type."""
-    keys, separator, text = entry.partition("=")
-    *blocks, last = (key.strip() for key in keys.split(":"))
-    if not separator or not last:
-        raise UserError(f"--force_yml {entry}: expected KEY:KEY=VALUE, for example train:ema_decay=0.999")
+    text, separator, value = entry.partition("=")
+    keys = tuple(key.strip() for key in text.split(":"))
+    said = f"--force_yml {shown(entry)}"
+    if not separator or not keys[-1]:
+        raise UserError(f"{said}: expected KEY:KEY=VALUE, for example train:ema_decay=0.999")
+    if len(keys) > MOST_LEVELS:
+        raise UserError(f"{said}: KEY:KEY has more than {MOST_LEVELS} keys")
+    if (character := unprintable(text)) is not None:
+        raise UserError(f"{said}: KEY:KEY holds {character}, {NOWHERE}")
     try:
-        value = yaml.load(text, _Loader)
+        new = parsed(value)
     except yaml.YAMLError as error:
-        raise UserError(f"--force_yml {entry}: the value is not valid YAML") from error
-    for block in blocks:
-        if not isinstance(options.setdefault(block, {}), dict):
-            raise UserError(f"--force_yml {entry}: '{block}' is a value, not a block")
-        options = options[block]
+        raise UserError(f"{said}: the value is not valid YAML: {problem_of(error)}") from error
+    for key in keys[:-1]:
+        if options.get(key) is None:
+            options[key] = {}
+        if not isinstance(options[key], dict):
+            raise UserError(f"{said}: '{shown(key)}' is a value, not a block")
+        options = options[key]
     # BasicSR writes none for ~; in these two keys `none` is a value
-    options[last] = None if value == "none" and last not in ("attention", "dataroot_lq") else value
+    options[keys[-1]] = None if new == "none" and keys[-1] not in ("attention", "dataroot_lq") else new
+    return keys
 
 
-def _said(error: yaml.YAMLError) -> str:
-    return " ".join((getattr(error, "problem", None) or str(error)).split())
-
-
-def _read_text(path: str) -> str:
+def _parsed_file(path: str, parse: Callable[[str], Any]) -> Any:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return parse(read_regular(path, MOST_OPTIONS).decode("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such option file; paths are relative to {Path.cwd()}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as an option file: {error}") from error
+    except (OSError, UnicodeDecodeError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read as an option file: {reason}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else path
+        raise UserError(f"{where}: not valid YAML: {problem_of(error)}") from error

@@ -24,6 +24,7 @@ KINDS: dict[Any, tuple[str, str, str]] = {
     dict: ("a block of keys", "blocks of keys", "object"),
     NoneType: ("~", "~", "null"),
 }
+BLOCKS, LISTS = (Mapping, dict), (Sequence, list)  # with what they hold in brackets
 UNIONS = (UnionType, Union)  # int | None, and int | Literal["auto"]
 
 
@@ -35,9 +36,11 @@ def fits(value: Any, annotation: Any) -> bool:
         annotation: As in a signature, of the kinds in KINDS, lists, choices and unions of them.
     """
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Sequence:
+    if origin in BLOCKS:
+        return isinstance(value, dict) and all(fits(item, inner[1]) for item in value.values())
+    if _is_open_list(annotation):
         return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
-    if origin is tuple and Ellipsis not in inner:
+    if origin is tuple:
         return isinstance(value, list) and len(value) == len(inner) and all(map(fits, value, inner))
     if origin in UNIONS:
         return any(fits(value, kind) for kind in _holdable(inner))
@@ -50,6 +53,12 @@ def fits(value: Any, annotation: Any) -> bool:
     return isinstance(value, annotation) if annotation in KINDS else True
 
 
+def _is_open_list(annotation: Any) -> bool:
+    """Whether an annotation means a list of any length."""
+    origin = get_origin(annotation)
+    return origin in LISTS or (origin is tuple and Ellipsis in get_args(annotation))
+
+
 def kind_of(annotation: Any, bounds: str = "") -> str:
     """An annotation in words, such as "a whole number", "a list of texts" or "one of alternate, none".
 
@@ -58,8 +67,8 @@ def kind_of(annotation: Any, bounds: str = "") -> str:
         bounds: Bounds of its numbers, in words, such as " of at least 1".
     """
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Sequence or (origin is tuple and Ellipsis not in inner):
-        count = f"{len(inner)} " if origin is tuple else ""
+    if (is_open := _is_open_list(annotation)) or origin is tuple:
+        count = "" if is_open else f"{len(inner)} "
         kinds = _holdable(get_args(inner[0])) if get_origin(inner[0]) in UNIONS else inner[:1]
         several = " or ".join(KINDS[kind][1] if kind in KINDS else kind_of(kind) for kind in kinds)
         return f"a list of {count}{several}{bounds}"
@@ -67,7 +76,7 @@ def kind_of(annotation: Any, bounds: str = "") -> str:
         return " or ".join(kind_of(kind, bounds) for kind in _holdable(inner))
     if origin is Literal:
         return f"{'one of ' if len(inner) > 1 else ''}{', '.join(map(str, inner))}"
-    if origin is Mapping:
+    if origin in BLOCKS:
         return KINDS[dict][0]
     if annotation in KINDS:
         return KINDS[annotation][0] + (bounds if annotation in (int, float) else "")
@@ -82,16 +91,16 @@ def json_kind(annotation: Any, bounds: Mapping[str, Any] | None = None) -> dict[
         bounds: JSON Schema's words for the bounds of its numbers.
     """
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Sequence:
+    if _is_open_list(annotation):
         return {"type": "array", "items": json_kind(inner[0], bounds)}
-    if origin is tuple and Ellipsis not in inner:
+    if origin is tuple:
         items = [json_kind(kind, bounds) for kind in inner]
         return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}
     if origin in UNIONS:
         return json_union([json_kind(kind, bounds) for kind in _holdable(inner)])
     if origin is Literal:
         return {"enum": list(inner)}
-    kind = dict if origin is Mapping else annotation
+    kind = dict if origin in BLOCKS else annotation
     if kind not in KINDS:
         return {}
     return {"type": KINDS[kind][2], **((bounds or {}) if kind in (int, float) else {})}

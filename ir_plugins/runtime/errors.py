@@ -1,5 +1,6 @@
-"""The exceptions that end a command with one line, and a function that lists names in such a line."""
+"""The exceptions that end a command with one line, and functions that write such a line."""
 
+import difflib
 import os
 from collections.abc import Iterable
 
@@ -45,3 +46,19 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that somebody meant who wrote another; None if there is nothing like it.
+
+    Args:
+        word: What was written; upper and lower case matter only where it helps.
+        known: The names that there are.
+        cutoff: How alike they must be, from 0 to 1.
+    """
+    word, names = word[:200], sorted(known)
+    if near := difflib.get_close_matches(word, names, n=1, cutoff=cutoff):
+        return near[0]
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=cutoff)
+    return lower[near[0]] if near else None

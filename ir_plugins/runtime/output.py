@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +32,18 @@ def flush_output() -> OSError | None:
         os.close(nowhere)
         return error
     return None
+
+
+def reader_is_gone() -> bool:
+    """Whether nobody reads standard output any more, as in `basicsr list archs | head`."""
+    if isinstance(flush_output(), BrokenPipeError):
+        return True
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # no poll on Windows; not every stream has a number
+        return False
 
 
 class _Lenient:

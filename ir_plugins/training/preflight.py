@@ -1,7 +1,9 @@
 """Find everything that is bound to fail, before a folder is made or renamed."""
 
+import sys
+import warnings
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,23 @@ import torch
 
 from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info
-from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from ..archs.building import build_on_meta
 from ..checks import option_file
+from ..checks.rehearsal import fetches, try_metric
 from ..data.checks import check_dataset
 from ..options.basicsr_keys import with_whole_numbers
-from ..options.problems import Problem, report, value_at
+from ..options.parsing import shown, unprintable
+from ..options.problems import Problem, reason, report, value_at
 from ..options.reading import Options, complete, read_options
 from ..options.registries import entries, registered
+from ..options.signatures import Keys
 from ..runtime.distributed import from_first_rank, gathered, is_first_here, start
 from ..runtime.errors import UserError
 from ..runtime.plugins import load_plugins
 from ..weights.archives import BadArchive, check
+from ..weights.fetching import Absent, fetch
 from ..weights.files import check_fits, read_weights
 from .monitoring import wandb_problems
 
@@ -45,9 +51,11 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     Raises:
         UserError: One line for each problem.
     """
+    if is_train:
+        _check_command_line(sys.argv)
     load_plugins(arguments.plugin)
     source = arguments.opt, arguments.force_yml  # for messages
-    options = _checked_options(arguments, is_train=is_train)
+    options, absent = _checked_options(arguments, is_train=is_train)
     problems = [*_device_problems(options, arguments.launcher), *_weight_problems(options)]
     options["dist"] = arguments.launcher != "none"
     if options["dist"]:
@@ -66,8 +74,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
         report(problems, *source)
         if is_train and options["rank"] == 0:
             report(wandb_problems(options), *source)
-        if is_train:
-            report(_loss_problems(options["train"]), *source)
+        report(_fetching_problems(options, absent), *source)
     counts = gathered(counts)[0]
     if is_train and counts["train"] is not None:
         report(_batch_problems(options, counts["train"]), *source)
@@ -75,11 +82,20 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     return options
 
 
-def _checked_options(arguments: Namespace, *, is_train: bool) -> Options:
-    """The options, checked, completed and with the pipeline's keys."""
+def _check_command_line(words: list[str]) -> None:
+    """Refuse what BasicSR could not write into its copy of the option file, in a comment of one line."""
+    for word in words:
+        character = r"\n" if "\n" in word else unprintable(word)
+        if character is not None:
+            text = f"{shown(word)} holds {character}"
+            raise UserError(f"{text}, and a run notes its command line in one line; write it without")
+
+
+def _checked_options(arguments: Namespace, *, is_train: bool) -> tuple[Options, list[tuple[Keys, Absent]]]:
+    """The options, checked, completed and with the pipeline's keys, and the weights that must be fetched."""
     source = arguments.opt, arguments.force_yml
     options = read_options(*source)
-    option_file.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
+    absent = option_file.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
     options = with_whole_numbers(options)
     options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)
     options = _translated(options)
@@ -89,7 +105,8 @@ def _checked_options(arguments: Namespace, *, is_train: bool) -> Options:
         if not options["datasets"]:
             text = "nothing to test on; add a block test_1 or val"
             report([Problem(("datasets",), text)], *source)
-    return options
+        absent = [(keys, file) for keys, file in absent if keys[0] != "train"]
+    return options, absent
 
 
 def _translated(options: Options) -> Options:
@@ -136,16 +153,40 @@ def _device_problems(options: Options, launcher: str) -> Iterator[Problem]:
         yield Problem(("num_gpu",), f"{wanted}, but {found}; use --force_yml num_gpu={there} or num_gpu=auto")
 
 
-def _loss_problems(train: Options) -> Iterator[Problem]:
-    """Build the losses that download weights, since a run must not fail after its folders are made."""
-    losses = entries(LOSS_REGISTRY)
-    for key, block in train.items():
-        kind = losses.get(str(block.get("type"))) if key.endswith("_opt") and block else None
-        if getattr(kind, "fetches_weights", False):
-            try:
-                kind(**{name: value for name, value in block.items() if name != "type"})
-            except ValueError as error:  # a UserError is one
-                yield Problem(("train", key), str(error))
+def _fetching_problems(options: Options, absent: list[tuple[Keys, Absent]]) -> Iterator[Problem]:
+    """Fetch the weights of losses and metrics, and try these: no run may fail after it has made folders."""
+    for keys, file in absent:
+        try:
+            if not file.path.is_file():  # of two that need it the first has fetched it
+                fetch(file)
+        except UserError as error:
+            yield Problem(keys, str(error))
+            return
+    blocks: list[tuple[Keys, Options, Callable, Callable]] = []
+    if options["is_train"]:
+        known = entries(LOSS_REGISTRY)
+        losses = {key: block for key, block in options["train"].items() if key.endswith("_opt") and block}
+        kinds = {key: known.get(str(block.get("type"))) for key, block in losses.items()}
+        blocks += [
+            (("train", key), losses[key], kind, _build) for key, kind in kinds.items() if fetches(kind)
+        ]
+    for key, block in (value_at(options, "val", "metrics") or {}).items():
+        kind = entries(METRIC_REGISTRY).get(str(block.get("type")))
+        if getattr(kind, "rehearse", None):
+            blocks.append((("val", "metrics", key), block, kind, try_metric))
+    for keys, block, kind, attempt in blocks:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the run itself shows them
+                attempt(
+                    kind, {name: value for name, value in block.items() if name not in ("type", "better")}
+                )
+        except Exception as error:  # damaged weights, or whatever a foreign class makes of them
+            yield Problem(keys, reason(error))
+
+
+def _build(kind: Callable, arguments: Options) -> None:
+    kind(**arguments)
 
 
 def check_weights(options: Options, path: str) -> None:

@@ -8,6 +8,7 @@ from broken_options import changed as changed_by
 from tiny import tiny_options
 
 from ir_plugins.checks import option_file
+from ir_plugins.options.problems import MOST_REPORTED
 from ir_plugins.options.reading import read_options
 from ir_plugins.runtime.errors import UserError
 
@@ -84,7 +85,7 @@ def changed(*keys, value):
     return options
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../data", "a/b", "/tmp/x", "a\0b", "x" * 300, 3, [1]])
+@pytest.mark.parametrize("name", ["", ".", "..", "../data", "a/b", "/tmp/x", "a\0b", "x" * 190, 3, [1]])
 @pytest.mark.parametrize("keys", [("name",), ("datasets", "val", "name"), ("val", "suffix")])
 def test_names_cannot_lead_out_of_their_folder(workplace, keys, name):
     if keys == ("val", "suffix") and name == "":  # a test's pictures are then called as their inputs
@@ -92,6 +93,31 @@ def test_names_cannot_lead_out_of_their_folder(workplace, keys, name):
         return
     (line,) = problems(changed(*keys, value=name))
     assert f"{':'.join(keys)}: is {name!r}; expected a word that can name a folder" in line
+
+
+def test_a_set_without_a_name_is_called_like_its_block(workplace):
+    """`val_/../../x` made a folder elsewhere."""
+    block = {key: value for key, value in tiny_options()["datasets"]["val"].items() if key != "name"}
+    for phase in ("val_/../../x", "val_a\tb"):
+        (line,) = problems(changed("datasets", phase, value=block))
+        assert (
+            f"datasets:{phase.split(chr(9))[0]}" in line
+            and "; expected a word that can name a folder" in line
+        )
+    options = changed("datasets", "val_2", value=block)
+    options["datasets"]["val"]["name"] = "val_2"
+    (line,) = problems(options)
+    assert "datasets:val_2: is 'val_2', as another set's is" in line
+
+
+def test_many_problems_are_cut(workplace):
+    """Each unknown key cost as much as a file without one."""
+    options = tiny_options()
+    options["train"] |= {f"key{i}": 1 for i in range(3000)}
+    *lines, last = problems(options)
+    assert len(lines) == MOST_REPORTED and last == (
+        f"o.yml: there are more problems than these {MOST_REPORTED}; mend these first"
+    )
 
 
 def test_a_model_with_a_discriminator_needs_more(workplace):

@@ -6,6 +6,7 @@ import sys
 import fresh
 import pytest
 
+from ir_plugins.cli import main
 from ir_plugins.commands import list as listing
 from ir_plugins.commands.list import INDEX, KIND_NAMES, PACKAGES
 
@@ -70,11 +71,34 @@ def listing_arguments(*plugins):
     return Namespace(kind="ffns", name=None, plugin=list(plugins))
 
 
-def test_a_name_that_is_unknown_is_reported_live(capsys):
-    from ir_plugins.cli import main
+@pytest.mark.parametrize(
+    "words, way_out",
+    [
+        (["archs", "Nothing"], "archs has no 'Nothing'; `basicsr list archs` names them"),
+        (["archs", "restormer"], "archs has no 'restormer'; did you mean 'Restormer'?"),
+        (["archs", "SEMANIRUNET"], "archs has no 'SEMANIRUNET'; did you mean 'SemanIRUNet'?"),
+        (["losses", "psnr"], "losses has no 'psnr'; see `basicsr list metrics psnr`"),
+    ],
+)
+def test_a_name_that_is_unknown_is_reported_live(capsys, words, way_out):
+    assert main(["list", *words]) == 2
+    assert capsys.readouterr().err == f"basicsr list: error: {way_out}\n"
 
-    assert main(["list", "archs", "Nothing"]) == 2
-    assert "archs has no 'Nothing'; `basicsr list archs` names them" in capsys.readouterr().err
+
+@pytest.mark.parametrize(
+    "words, hint",
+    [
+        (["list", "arch"], "'arch' is not known; did you mean 'archs'?"),
+        (["list", "Metric"], "'Metric' is not known; did you mean 'metrics'?"),
+        (["list", "pictures"], "'pictures' is not known; choose from archs, attentions, "),
+        (["trian"], "'trian' is not known; did you mean 'train'?"),
+        (["train", "-opt", "x", "--launcher", "slrum"], "'slrum' is not known; did you mean 'slurm'?"),
+    ],
+)
+def test_a_choice_that_is_unknown_is_answered_with_the_nearest(capsys, words, hint):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2 and hint in capsys.readouterr().err
 
 
 def test_versions_are_of_what_would_be_imported(tmp_path, monkeypatch):

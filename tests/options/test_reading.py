@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
-from ir_plugins.options.reading import complete, line_of, read_options
+from ir_plugins.options.reading import complete, key_lines, read_options
 from ir_plugins.runtime.errors import UserError
 
 
@@ -36,12 +37,12 @@ def test_a_missing_file_is_named_with_the_folder_it_was_looked_for_in(workplace)
         ("a: 1\nb: 2\na: 3\n", "o.yml:3: not valid YAML: key 'a' is given twice"),
         (
             "a: !!python/object/apply:os.system ['true']\n",
-            "o.yml:1: not valid YAML: could not determine a constructor",
+            "o.yml:1: not valid YAML: the tag !!python/object/apply:os.system does not fit; leave it out",
         ),
         ("a: 1\n3: x\n", "o.yml:2: not valid YAML: a key must be a word"),
         ("? [1, 2]\n: 3\n", "o.yml:1: not valid YAML: a key must be a word"),
-        ("a: !!int abc\n", "o.yml: not valid YAML: invalid literal"),
-        ("a: &x {b: *x}\n", "o.yml: not valid YAML: Circular reference"),
+        ("a: 1\nb: !!int abc\n", "o.yml:2: not valid YAML: 'abc' is not a whole number"),
+        ("a: &x {b: *x}\n", "o.yml:1: not valid YAML: a block cannot contain itself"),
         ("- 1\n- 2\n", "is a mapping of keys to values, this one is not"),
         ("", "is a mapping of keys to values, this one is not"),
     ],
@@ -85,10 +86,19 @@ def test_a_malformed_override_is_repeated(workplace, entry):
 
 
 def test_the_line_of_a_key(workplace):
-    path = write("name: x\ntrain:\n  optim_g:\n    lr: 1\n")
-    assert line_of(path, ("train", "optim_g", "lr")) == 4
-    assert line_of(path, ("train", "absent")) == 2
-    assert line_of(path, ("absent",)) == 0
+    line_of = key_lines(write("name: x\ntrain:\n  optim_g:\n    lr: 1\n"))
+    assert line_of(("train", "optim_g", "lr")) == 4
+    assert line_of(("train", "absent")) == 2
+    assert line_of(("absent",)) == 0
+
+
+def test_a_current_directory_whose_name_is_no_text(workplace, monkeypatch):
+    """Every line of the log was a traceback."""
+    folder = workplace / "a\udcff"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match=r"the current directory '.*a.udcff' holds .udcff, which no path"):
+        complete({"name": "x", "datasets": {}}, is_train=True)
 
 
 def test_everything_a_run_writes_lies_below_the_current_directory(workplace):
@@ -124,3 +134,38 @@ def test_none_is_nothing_except_where_it_means_something(workplace):
 def test_an_override_takes_a_dataset_out(workplace):
     path = write("datasets: {test_1: {name: a}, test_2: {name: b}}")
     assert read_options(path, ["datasets:test_2=~"]) == {"datasets": {"test_1": {"name": "a"}}}
+
+
+def test_val_left_out_on_the_command_line_leaves_out_its_datasets(workplace):
+    path = write("datasets: {train: {a: 1}, val: {a: 2}, val_2: {a: 3}, test_1: {a: 4}}\nval: {val_freq: 5}")
+    options = read_options(path, ["val=~"])
+    assert options["val"] is None and list(options["datasets"]) == ["train", "test_1"]
+    assert list(read_options(path, ["val={val_freq: 7}"])["datasets"]) == ["train", "val", "val_2", "test_1"]
+
+
+def test_an_override_fills_an_empty_block(workplace):
+    assert read_options(write("path: ~\nval:"), ["path:x=y", "val:metrics:psnr=1"]) == {
+        "path": {"x": "y"},
+        "val": {"metrics": {"psnr": 1}},
+    }
+
+
+def test_an_override_changes_one_of_two_blocks_that_share_an_anchor(workplace):
+    """Both were one dictionary."""
+    path = write("datasets: {val_1: &a {name: x, roots: [1]}, val_2: *a, val_3: {<<: *a}}")
+    datasets = read_options(path, ["datasets:val_2:name=y"])["datasets"]
+    assert [block["name"] for block in datasets.values()] == ["x", "y", "x"]
+    assert len({id(block["roots"]) for block in datasets.values()}) == 3
+
+
+def test_many_overrides_are_refused(workplace):
+    with pytest.raises(UserError, match="--force_yml: 1,001 overrides; at most 1,000 are read"):
+        read_options(write("name: x"), ["a=1"] * 1001)
+
+
+def test_an_option_file_is_a_regular_file(workplace):
+    os.mkfifo("pipe.yml")
+    with pytest.raises(UserError, match=r"pipe.yml: cannot be read as an option file: it is a named pipe"):
+        read_options("pipe.yml")
+    with pytest.raises(UserError, match="cannot be read as an option file"):
+        read_options("a\0.yml")
