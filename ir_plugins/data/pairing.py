@@ -1,12 +1,13 @@
 """Pair the pictures of several folders or LMDBs by their names, without endings."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..pictures.files import IMAGE_SUFFIXES, existing_folder, image_files
+from ..pictures.files import IMAGE_SUFFIXES, existing_folder, image_files, text_of
 from ..runtime.errors import UserError, listed
 
 NAMES_SHOWN = 1000  # in a message: a person wants to see the mismatches
@@ -73,9 +74,10 @@ def _names(option: str, root: str, backend: str) -> dict[str, str]:
     """The path or key of each picture below a root, by its name."""
     if backend == "lmdb":
         meta = Path(root, "meta_info.txt")
-        if not meta.is_file():
+        if not os.path.lexists(meta):
             raise UserError(f"{option}: {root} lacks meta_info.txt, it is no whole LMDB; use `basicsr lmdb`")
-        keys = [line.split(".")[0] for line in meta.read_text(encoding="utf-8", errors="replace").split("\n")]
+        text = text_of(meta, option, lenient=True, mend="make the LMDB again with `basicsr lmdb`")
+        keys = [line.split(".")[0] for line in text.replace("\r\n", "\n").split("\n")]
         keys = [key for key in keys if key.strip()]
         if not keys:
             raise UserError(f"{option}: {meta} is empty; make the LMDB again with `basicsr lmdb`")
@@ -83,7 +85,7 @@ def _names(option: str, root: str, backend: str) -> dict[str, str]:
     folder = existing_folder(root, option)
     names: dict[str, str] = {}
     twins = []
-    for path in image_files(folder, recursive=True):
+    for path in image_files(folder, recursive=True, what=option):
         file = path.relative_to(folder).as_posix()
         if (name := _stem(file)) in names:
             twins.append(f"{names[name]} and {file}")
@@ -108,11 +110,7 @@ def _other(name: str, template: str) -> str:
 
 def _listed(listing: str) -> list[tuple[str, ...]]:
     """The columns of each line, one or two; all lines have as many."""
-    try:
-        text = Path(listing).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UserError(f"meta_info_file: {listing} cannot be read: {reason}; correct the path") from None
+    text = text_of(listing, "meta_info_file")
     lines = {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
     if not lines:
         raise UserError(f"meta_info_file: {listing} is empty; write a picture's name on each line")

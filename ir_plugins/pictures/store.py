@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from ..runtime.errors import UserError
+from .looks import decoded, picture_bytes
 from .mapped import MappedLmdb
 from .raw import Broken, has_valid_checksum, is_raw, view
 
@@ -17,16 +18,15 @@ FLAGS = {
 }
 
 
-def undecodable(where: str, size: int) -> UserError:
+def undecodable(where: str, content: bytes | memoryview, reason: object) -> UserError:
     """The error for a file that OpenCV cannot decode.
 
     Args:
         where: How the message names the picture.
-        size: Size of the file, in bytes.
+        content: The bytes of the file.
+        reason: Why, in a few words.
     """
-    return UserError(
-        f"{where} ({size} bytes) is truncated or no image that OpenCV can decode; replace or remove it"
-    )
+    return UserError(f"{where} ({len(content)} bytes) is {reason}; replace or remove it")
 
 
 class Store:
@@ -63,13 +63,12 @@ class Store:
                 if verified and not has_valid_checksum(content):
                     raise Broken("damaged")
                 return pixels
-            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), self.flag)
         except Broken as error:
             raise UserError(f"{self.where(file)} is {error}; make the LMDB again") from None
-        except cv2.error:  # OpenCV's answer to an empty file
-            pixels = None
-        if pixels is None:
-            raise undecodable(self.where(file), len(content))
+        try:
+            pixels = decoded(content, self.flag)
+        except Broken as error:
+            raise undecodable(self.where(file), content, error) from None
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     def path(self, file: str) -> str:
@@ -84,6 +83,8 @@ class Store:
         if self._database:
             return self._database.get(file)
         try:
-            return Path(self.root, file).read_bytes()
+            return picture_bytes(Path(self.root, file))
         except OSError as error:
-            raise UserError(f"{self.where(file)} cannot be read: {error.strerror}") from None
+            raise UserError(
+                f"{self.where(file)} cannot be read: {error.strerror}; mend or remove it"
+            ) from None

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-MOST_TEXT = 64 << 20  # bytes of a listing of files
+MOST_TEXT = 1 << 30  # bytes of a listing of files: ten million of them fit
 MOST_OPTIONS = 4 << 20  # bytes of an option file; the longest that we ship has 8 KB
 
 

@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader
 
 from ir_plugins.data.checks import check_dataset
 from ir_plugins.pictures import raw
-from ir_plugins.pictures.files import Broken, look_at_bytes
 from ir_plugins.pictures.lmdb import write_lmdb
+from ir_plugins.pictures.looks import look_at_bytes
 from ir_plugins.pictures.mapped import MappedLmdb
+from ir_plugins.pictures.raw import Broken
 from ir_plugins.pictures.store import Store
 from ir_plugins.runtime.errors import UserError
 
