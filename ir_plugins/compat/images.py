@@ -10,9 +10,10 @@ import numpy as np
 
 from ..pictures.looks import picture_bytes, why_undecodable
 from ..pictures.raw import decoding_raw
-from ..pictures.store import undecodable
+from ..pictures.store import UNDECODABLE, undecodable
 from ..pictures.writing import encoded
 from ..runtime.errors import UserError
+from ..runtime.regular import reason_of
 from .rebinding import rebind
 
 
@@ -60,7 +61,7 @@ def name_unreadable_images() -> None:
         try:
             return SourcedBytes.of(picture_bytes(filepath), str(filepath))
         except OSError as error:
-            raise UserError(f"{filepath} cannot be read: {error.strerror}; mend or remove it") from None
+            raise UserError(f"{filepath} cannot be read: {reason_of(error)}; mend or remove it") from None
 
     @functools.wraps(decode)
     def imfrombytes(content: bytes, flag: str = "color", float32: bool = False) -> np.ndarray:
@@ -71,7 +72,7 @@ def name_unreadable_images() -> None:
             img, error = None, caught
         if img is None:
             source = getattr(content, "source", "what was read")
-            raise undecodable(source, content, why_undecodable(content, error))
+            raise undecodable(source, content, why_undecodable(content, error, UNDECODABLE))
         return img.astype(np.float32) / 255.0 if float32 else img
 
     file_client.HardDiskBackend.get = get

@@ -77,6 +77,23 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
     return count
 
 
+def cut_off(opt: Mapping[str, Any]) -> str:
+    """Which LMDB of a dataset was cut off since it was checked; empty if none was.
+
+    Args:
+        opt: The dataset's block.
+    """
+    for block in blocks(opt).values() if opt.get("sets") else [opt]:
+        if _backend("", block) != "lmdb":
+            continue
+        for root in (str(value) for key, value in block.items() if key.startswith("dataroot")):
+            try:
+                whole_lmdb_environment(os.path.realpath(root))
+            except UserError as error:
+                return str(error)
+    return ""
+
+
 def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, roots: dict[str, str], backend: str) -> int:
     """Check a dataset of one of our classes, which pair their pictures; return the number of images."""
     try:

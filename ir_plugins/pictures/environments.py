@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import lmdb
 
 from ..runtime.errors import UserError
-from ..runtime.regular import open_regular
+from ..runtime.regular import open_regular, reason_of
 
 LMDB_READING = {"readonly": True, "lock": False, "readahead": False}
 # weak: an environment closes with the last backend that reads from it
@@ -95,9 +95,7 @@ def _opened(folder: str, options: dict[str, Any]) -> Any:
         file = open_regular(data)  # LMDB would wait for the writer of a pipe
         environment = lmdb.open(folder, **options)
     except OSError as error:
-        raise UserError(
-            f"{data} cannot be read: {(error.strerror or str(error)).lower()}; mend that"
-        ) from None
+        raise UserError(f"{data} cannot be read: {reason_of(error)}; mend that") from None
     except lmdb.Error as error:
         raise UserError(f"{folder} cannot be opened ({error}); make it again") from None
     _data[environment] = _Data(file, min(os.fstat(file.fileno()).st_size, _needed(environment)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..runtime.errors import UserError
-from ..runtime.regular import MOST_TEXT, kind_of, open_regular, read_regular
+from ..runtime.regular import MOST_TEXT, kind_of, open_regular, read_regular, reason_of
 from .looks import look_at_file
 from .raw import Broken
 from .walking import files_below
@@ -79,7 +79,7 @@ def existing_folder(folder: str | Path, what: str) -> Path:
         here = "" if folder.is_absolute() else f" below {Path.cwd()}"
         raise UserError(f"{what}: {folder} does not exist{here}; correct the path") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise UserError(f"{what}: {folder} cannot be read: {reason}; correct the path") from None
     if not stat.S_ISDIR(status.st_mode):
         kind = kind_of(status) or "a file"
@@ -103,7 +103,7 @@ def existing_file(path: str | Path, what: str, mend: str) -> Path:
     try:
         open_regular(path).close()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise UserError(f"{what}: {path} cannot be read: {reason}; {mend}") from None
     return Path(path)
 
@@ -124,7 +124,7 @@ def text_of(path: str | Path, what: str, *, lenient: bool = False, mend: str = "
         content = read_regular(path, MOST_TEXT)
         return content.decode("utf-8", "replace") if lenient else content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = reason_of(error) if isinstance(error, OSError) else "it is no text in UTF-8"
         raise UserError(f"{what}: {path} cannot be read: {reason}; {mend}") from None
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..runtime.errors import UserError, listed
 from ..runtime.locks import alone
-from ..runtime.regular import open_regular
+from ..runtime.regular import open_regular, reason_of
 from ..runtime.threads import in_threads, usable_cores
 from . import raw
 from .files import existing_folder, files_in, strangers
@@ -234,7 +234,7 @@ def _encode(
         except Broken as error:
             return f"{path} ({error})"
         except OSError as error:
-            return f"{path} ({(error.strerror or str(error)).lower()})"
+            return f"{path} ({reason_of(error)})"
 
     def store(txn: Any) -> None:
         for value in waiting:

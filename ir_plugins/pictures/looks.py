@@ -1,6 +1,5 @@
 """The size and format of an image, and whether it is whole, judged by its first and last bytes."""
 
-import errno
 import io
 import os
 import threading
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..runtime.regular import TooLarge, open_regular, read_regular
+from ..runtime.regular import open_regular, read_regular, reason_of
 from .limits import MOST_BYTES, size_fault
 from .raw import Broken, is_raw, view
 
@@ -23,6 +22,9 @@ _HEAD = 1 << 14  # bytes that hold the header of most images
 _CREDIBLE = 256  # pixels for each byte of a file: where a header promises more, the image is decoded
 _LARGE = 1 << 26  # pixels: images from here on are decoded one at a time, for the sake of memory
 _large = threading.Lock()
+# OpenCV writes lines of its own about broken images, which the errors here name
+if hasattr(cv2.utils, "logging"):
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class Look(NamedTuple):
@@ -61,7 +63,7 @@ def look_at_file(path: str | Path) -> Look:
             look = _quick_look(file, tail, length)
         return look or _full_look(picture_bytes(path))
     except OSError as error:
-        raise Broken((error.strerror or str(error)).lower()) from None
+        raise Broken(reason_of(error)) from None
 
 
 def look_at_bytes(data: memoryview) -> Look:
@@ -89,18 +91,16 @@ def picture_bytes(path: str | Path) -> bytes:
     Raises:
         OSError: It is missing, unreadable, no regular file, or too large for OpenCV.
     """
-    if (size := os.stat(path).st_size) > MOST_BYTES:  # before memory is taken for it
-        text = f"it has {size / 1e6:.0f} MB, OpenCV decodes at most {MOST_BYTES / 1e6:.0f} MB"
-        raise TooLarge(errno.EFBIG, text, str(path))
-    return read_regular(path)
+    return read_regular(path, MOST_BYTES)
 
 
-def decoded(content: bytes | memoryview, flag: int) -> np.ndarray:
+def decoded(content: bytes | memoryview, flag: int, otherwise: str = "damaged") -> np.ndarray:
     """The pixels of an encoded picture, (H, W) or (H, W, C).
 
     Args:
         content: The bytes of the file.
         flag: OpenCV's, how to decode.
+        otherwise: What to say if OpenCV gives no reason.
 
     Raises:
         Broken: OpenCV cannot decode it.
@@ -111,22 +111,23 @@ def decoded(content: bytes | memoryview, flag: int) -> np.ndarray:
     except cv2.error as caught:
         pixels, error = None, caught
     if pixels is None:
-        raise Broken(why_undecodable(content, error))
+        raise Broken(why_undecodable(content, error, otherwise))
     return pixels
 
 
-def why_undecodable(content: bytes | memoryview, error: cv2.error | None) -> str:
+def why_undecodable(content: bytes | memoryview, error: cv2.error | None, otherwise: str) -> str:
     """Why OpenCV cannot decode a picture, in a few words.
 
     Args:
         content: The bytes of the file.
         error: What OpenCV raised; None if it returned no picture.
+        otherwise: What to say if that gives no reason.
     """
     if error is not None and error.code == cv2.Error.StsNoMem:
         return "too large for the memory that is left"
     image = _header(io.BytesIO(content[:_HEAD]))
     fault = image and size_fault(image.height, image.width)
-    return fault or "truncated or no image that OpenCV can decode"
+    return fault or otherwise
 
 
 def _header(file: BinaryIO) -> Image.Image | None:
@@ -215,9 +216,11 @@ def _full_look(data: bytes | memoryview) -> Look:
     with _large if image and image.height * image.width > _LARGE else nullcontext():
         # Pillow first: OpenCV writes lines of its own to stderr about a broken image
         alpha, channels = _loaded(image) if image else (False, 3)
-        image = None  # its pixels go before OpenCV's come
+        known, image = image is not None, None  # its pixels go before OpenCV's come
         # BasicSR reads with OpenCV, so OpenCV has the last word
-        pixels = decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        pixels = decoded(
+            data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, "truncated or damaged" if known else "not an image"
+        )
     height, width = pixels.shape[:2]
     return Look(height, width, alpha, 8 * pixels.itemsize, channels)
 

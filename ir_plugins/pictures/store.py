@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from ..runtime.errors import UserError
+from ..runtime.regular import reason_of
 from .looks import decoded, picture_bytes
 from .mapped import MappedLmdb
 from .raw import Broken, has_valid_checksum, is_raw, view
@@ -16,6 +17,7 @@ FLAGS = {
     "any": cv2.IMREAD_ANYCOLOR,  # gray files stay gray
     "unchanged": cv2.IMREAD_UNCHANGED,
 }
+UNDECODABLE = "truncated or no image that OpenCV can decode"
 
 
 def undecodable(where: str, content: bytes | memoryview, reason: object) -> UserError:
@@ -66,7 +68,7 @@ class Store:
         except Broken as error:
             raise UserError(f"{self.where(file)} is {error}; make the LMDB again") from None
         try:
-            pixels = decoded(content, self.flag)
+            pixels = decoded(content, self.flag, UNDECODABLE)
         except Broken as error:
             raise undecodable(self.where(file), content, error) from None
         return pixels if pixels.ndim == 3 else pixels[..., None]
@@ -86,5 +88,5 @@ class Store:
             return picture_bytes(Path(self.root, file))
         except OSError as error:
             raise UserError(
-                f"{self.where(file)} cannot be read: {error.strerror}; mend or remove it"
+                f"{self.where(file)} cannot be read: {reason_of(error)}; mend or remove it"
             ) from None

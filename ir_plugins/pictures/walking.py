@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..runtime.errors import UserError
+from ..runtime.regular import reason_of
 
 MOST_FILES = 20_000_000
 MOST_DEPTH = 100  # folders below each other
@@ -92,8 +93,7 @@ def _entries(folder: _Folder, what: str) -> Iterator[os.DirEntry]:
         # every ext4 disk has a folder of this name, which only root reads
         if folder.below[-1:] != ("lost+found",):
             where = f"{what}: {folder.path}" if what else folder.path
-            reason = error.strerror or error
-            raise UserError(f"{where} cannot be read: {reason}; mend that or move it away") from None
+            raise UserError(f"{where} cannot be read: {reason_of(error)}; mend or move it") from None
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

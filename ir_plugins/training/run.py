@@ -13,6 +13,7 @@ from tqdm import tqdm
 from basicsr.data.prefetch_dataloader import CUDAPrefetcher
 from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 
+from ..data.checks import cut_off
 from ..data.patch_plan import PatchStage
 from ..models.interface import TrainableModel
 from ..models.samples import Sample
@@ -77,6 +78,10 @@ class Run:
         except RuntimeError as error:
             if "DataLoader worker" not in str(error) or "killed by signal" not in str(error):
                 raise
+            if fault := cut_off(self.opt["datasets"]["train"]):
+                raise UserError(
+                    f"a data worker was killed: {fault}, and continue with --auto_resume"
+                ) from error
             raise UserError(
                 "a data worker was killed, most likely because memory ran out; lower "
                 "datasets:train:num_worker_per_gpu and continue with --auto_resume"
