@@ -167,7 +167,7 @@ def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
             if environment is None:
                 return look_at_file(Path(root, image))
             with environment.begin(buffers=True) as transaction:
-                value = transaction.get(image.encode())
+                value = transaction.get(image.encode("utf-8", "replace"))
                 if value is None:
                     raise Broken("in meta_info.txt, but not stored")
                 return look_at_bytes(value)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..runtime.errors import UserError, listed
 from ..runtime.locks import alone
-from ..runtime.regular import open_regular, reason_of
+from ..runtime.regular import NotRegular, open_regular, reason_of
 from ..runtime.threads import in_threads, usable_cores
 from . import raw
 from .files import existing_folder, files_in, strangers
@@ -215,7 +215,10 @@ def _reserve(part: Path, readers: int) -> None:
     """
     data, lock = part / "data.mdb", part / "lock.mdb"
     if os.path.lexists(data):
-        open_regular(data).close()
+        try:
+            open_regular(data).close()
+        except NotRegular as error:
+            raise UserError(f"{data}: {reason_of(error)}; delete {part} and run again") from None
     lock.unlink(missing_ok=True)  # a killed run's; this process alone writes here
     with open(lock, "xb") as file:
         file.write(bytes(max(_LOCK_BYTES, 64 * (readers + 8))))  # 64: for each reader, and for the head

@@ -67,22 +67,25 @@ def files_below(root: Path, is_picture: Callable[[str], bool], what: str = "") -
             again += number in seen
             seen.add(number)
             waiting.append(_Folder(entry.path, (*folder.below, entry.name), folder.above | {number}))
-        fault = _fault(pictures, others, again, len(folder.below))
-        if fault:
+        if fault := _fault(pictures, others, again, len(folder.below)):
             where = f"{what}: {root}" if what else root
-            raise UserError(f"{where} {fault}, seen up to {folder.path}; name the folder of the pictures")
+            last = folder.path if len(folder.path) < 100 else f"{folder.path[:97]}..."
+            raise UserError(
+                f"{where} holds {fault}: the search ended in {last} after {pictures + others:,} files and "
+                f"folders, {pictures:,} of them pictures; name the folder of the pictures"
+            )
     return [Path(path) for _, path in sorted(found)]
 
 
 def _fault(pictures: int, others: int, again: int, depth: int) -> str:
-    """What shows that this is no folder of pictures; empty if nothing does."""
+    """What a folder of pictures would not hold; empty if there is nothing of the kind."""
     if others > _MOST_OTHERS + _OTHERS_PER_PICTURE * pictures:
-        return f"holds {pictures:,} pictures among {pictures + others:,} files and folders"
+        return "hardly any pictures"
     if pictures + others > MOST_FILES:
-        return f"holds more than {MOST_FILES:,} files and folders"
+        return f"more than {MOST_FILES:,} files and folders"
     if again > MOST_AGAIN:
-        return f"holds links that lead to the same folders more than {MOST_AGAIN:,} times"
-    return f"holds more than {MOST_DEPTH} folders below each other" if depth > MOST_DEPTH else ""
+        return f"links that lead to the same folders more than {MOST_AGAIN:,} times"
+    return f"more than {MOST_DEPTH} folders below each other" if depth > MOST_DEPTH else ""
 
 
 def _entries(folder: _Folder, what: str) -> Iterator[os.DirEntry]:
