@@ -65,14 +65,16 @@ def test_the_lock_file_has_its_room_before_it_is_mapped(tmp_path, codec):
     assert 512 * status.st_blocks >= status.st_size > 64 * 300
 
 
-@pytest.mark.parametrize("pages", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("pages", [0, 1, 5])
 def test_a_full_disk_in_memory(tmp_path, pages):
     folder, disk = make_folder(tmp_path / "in", 9), tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={4 * pages}k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={4 * max(1, pages)}k", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting takes root")
     try:
+        if not pages:
+            (disk / "other").write_bytes(bytes(4096))
         write = [sys.executable, "-m", "ir_plugins", "lmdb", "--input", folder, "--output", disk / "x.lmdb"]
         ended = subprocess.run(write, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     finally:
