@@ -10,9 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..pictures.looks import picture_bytes, why_undecodable
 from ..pictures.raw import decoding_raw
-from ..pictures.store import undecodable
+from ..pictures.store import UNDECODABLE, undecodable
 from ..pictures.writing import encoded
+from ..runtime.errors import UserError
+from ..runtime.regular import reason_of
 from ..runtime.storage import written_whole
 from .rebinding import rebind
 
@@ -58,16 +61,21 @@ def name_unreadable_images() -> None:
 
     @functools.wraps(read)
     def get(self: Any, filepath: Any) -> SourcedBytes:
-        return SourcedBytes.of(read(self, filepath), str(filepath))
+        try:
+            return SourcedBytes.of(picture_bytes(filepath), str(filepath))
+        except OSError as error:
+            raise UserError(f"{filepath} cannot be read: {reason_of(error)}; mend or remove it") from None
 
     @functools.wraps(decode)
     def imfrombytes(content: bytes, flag: str = "color", float32: bool = False) -> np.ndarray:
+        error = None
         try:
             img = decode(content, flag)
-        except cv2.error:  # OpenCV's answer to an empty file
-            img = None
+        except cv2.error as caught:
+            img, error = None, caught
         if img is None:
-            raise undecodable(getattr(content, "source", "what was read"), len(content))
+            source = getattr(content, "source", "what was read")
+            raise undecodable(source, content, why_undecodable(content, error, UNDECODABLE))
         return img.astype(np.float32) / 255.0 if float32 else img
 
     file_client.HardDiskBackend.get = get

@@ -3,7 +3,10 @@
 import os
 from typing import Any
 
+import lmdb
+
 from ..pictures.environments import lmdb_environment, missing_key
+from ..runtime.errors import UserError
 from .images import SourcedBytes
 from .rebinding import rebind
 
@@ -56,7 +59,10 @@ class SharedLmdb:
         # looked up each time: a forked worker holds its parent's environment, a spawned one none
         environment = self._client[client_key] = lmdb_environment(folder, self._options)
         with environment.begin(buffers=True) as transaction:
-            value = transaction.get(str(filepath).encode())
+            try:
+                value = transaction.get(str(filepath).encode())
+            except lmdb.Error as error:
+                raise UserError(f"key '{filepath}' of the LMDB {folder}: {error}; make it again") from None
             if value is None:
                 raise missing_key(str(filepath), folder)
             return SourcedBytes.of(value, f"key '{filepath}' of the LMDB {folder}")

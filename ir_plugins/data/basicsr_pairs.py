@@ -1,10 +1,11 @@
 """Pair pictures as BasicSR's own datasets do, and refuse those that do not pair."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..pictures.files import files_in, strangers
+from ..pictures.files import files_in, strangers, text_of
 from ..runtime.errors import UserError, listed
 
 GT, LQ = "dataroot_gt", "dataroot_lq"
@@ -22,7 +23,9 @@ def lmdb_keys(name: str, roots: dict[str, str]) -> dict[str, list[str]]:
     """
     keys = {}
     for option, root in roots.items():
-        lines = Path(root, "meta_info.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        meta = Path(root, "meta_info.txt")
+        mend = "make the LMDB again with `basicsr lmdb`"
+        lines = text_of(meta, f"{name}:{option}", lenient=True, mend=mend).splitlines()
         # BasicSR takes what stands before the first dot
         keys[option] = sorted({line.split(".")[0] for line in lines if line.strip()})
         if not keys[option]:
@@ -73,9 +76,9 @@ def file_names(name: str, roots: dict[str, str], opt: Mapping[str, Any]) -> dict
 
 
 def _listed_in(where: str, meta: str) -> list[str]:
-    if not Path(meta).is_file():
+    if not os.path.lexists(meta):
         raise UserError(f"{where}: no such file: {meta}; correct the path, or leave it out to use all images")
-    lines = Path(meta).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = text_of(meta, where, lenient=True).splitlines()
     if blank := [str(number) for number, line in enumerate(lines, 1) if not line.strip()]:
         raise UserError(f"{where}: {meta} has blank lines, which BasicSR cannot read: line {listed(blank)}")
     if not lines:

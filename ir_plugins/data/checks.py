@@ -14,8 +14,10 @@ import lmdb
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from ..options.registries import registered
-from ..pictures.environments import LMDB_READING, lmdb_environment
-from ..pictures.files import Broken, Look, existing_folder, look_at_bytes, look_at_file
+from ..pictures.environments import whole_lmdb_environment
+from ..pictures.files import existing_file, existing_folder
+from ..pictures.looks import Look, look_at_bytes, look_at_file
+from ..pictures.raw import Broken
 from ..runtime.errors import UserError, listed
 from ..runtime.threads import in_threads
 from .basicsr_pairs import GT, LQ, file_names, lmdb_keys
@@ -75,6 +77,23 @@ def check_dataset(name: str, opt: Mapping[str, Any]) -> int | None:
         if pairs:
             _check_sizes(name, opt, names[GT], *looks.values(), pads=False)
     return count
+
+
+def cut_off(opt: Mapping[str, Any]) -> str:
+    """Which LMDB of a dataset was cut off since it was checked; empty if none was.
+
+    Args:
+        opt: The dataset's block.
+    """
+    for block in blocks(opt).values() if opt.get("sets") else [opt]:
+        if _backend("", block) != "lmdb":
+            continue
+        for root in (str(value) for key, value in block.items() if key.startswith("dataroot")):
+            try:
+                whole_lmdb_environment(os.path.realpath(root))
+            except UserError as error:
+                return str(error)
+    return ""
 
 
 def _check_ours(name: str, opt: Mapping[str, Any], kind: Any, backend: str) -> int:
@@ -142,8 +161,9 @@ def _check_root(where: str, root: str, backend: str) -> None:
             "makes them) or set io_backend: {type: disk}"
         )
     for file in ("data.mdb", "meta_info.txt"):
-        if not Path(root, file).is_file():
+        if not os.path.lexists(Path(root, file)):
             raise UserError(f"{where}: {root} lacks {file}, it is no whole LMDB; use `basicsr lmdb`")
+        existing_file(Path(root, file), where, "make the LMDB again with `basicsr lmdb`")
 
 
 def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
@@ -160,7 +180,7 @@ def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
             if environment is None:
                 return readable(look_at_file(Path(root, image)))
             with environment.begin(buffers=True) as transaction:
-                value = transaction.get(image.encode())
+                value = transaction.get(image.encode("utf-8", "replace"))
                 if value is None:
                     raise Broken("in meta_info.txt, but not stored")
                 return readable(look_at_bytes(value))
@@ -179,14 +199,9 @@ def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
 def _open(where: str, root: str) -> Any:
     try:
         # a dataset of this process may have it open already, and opening it twice is an error
-        environment = lmdb_environment(os.path.realpath(root), LMDB_READING)
-    except lmdb.Error as error:
-        raise UserError(f"{where}: {root} cannot be opened ({error}); make it again") from None
-    size, page = Path(root, "data.mdb").stat().st_size, environment.stat()["psize"]
-    # reading a memory map past the end of a half-copied file would kill the process
-    if size < (environment.info()["last_pgno"] + 1) * page:
-        raise UserError(f"{where}: {root}/data.mdb is cut off after {size} bytes; copy or make it again")
-    return environment
+        return whole_lmdb_environment(os.path.realpath(root))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def _check_bits(where: str, root: str, looks: dict[str, Look], kind: type, bits: int) -> None:

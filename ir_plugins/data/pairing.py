@@ -1,12 +1,13 @@
 """Pair the pictures of several folders or LMDBs by their names, without endings."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..pictures.files import IMAGE_SUFFIXES, existing_folder, image_files
+from ..pictures.files import IMAGE_SUFFIXES, existing_folder, image_files, text_of
 from ..runtime.errors import UserError, listed
 
 NAMES_SHOWN = 1000  # in a message: a person wants to see the mismatches
@@ -91,15 +92,16 @@ def _names(option: str, root: str, backend: str, pairs: bool = True) -> dict[str
     """The path or key of each picture below a root, by its name; `pairs`: refuse equal names."""
     if backend == "lmdb":
         meta = Path(root, "meta_info.txt")
-        if not meta.is_file():
+        if not os.path.lexists(meta):
             raise UserError(f"{option}: {root} lacks meta_info.txt, it is no whole LMDB; use `basicsr lmdb`")
-        keys = [line.split(".")[0] for line in meta.read_text(encoding="utf-8", errors="replace").split("\n")]
+        text = text_of(meta, option, lenient=True, mend="make the LMDB again with `basicsr lmdb`")
+        keys = [line.split(".")[0] for line in text.replace("\r\n", "\n").split("\n")]
         keys = [key for key in keys if key.strip()]
         if not keys:
             raise UserError(f"{option}: {meta} is empty; make the LMDB again with `basicsr lmdb`")
         return {key: key for key in keys}
     folder = existing_folder(root, option)
-    files = [path.relative_to(folder).as_posix() for path in image_files(folder, recursive=True)]
+    files = [path.relative_to(folder).as_posix() for path in image_files(folder, recursive=True, what=option)]
     if not files:
         raise UserError(f"{option}: {root} holds no pictures; name the folder that does")
     if pairs:
@@ -131,11 +133,7 @@ def _other(name: str, template: str) -> str:
 
 def _listed(listing: str) -> list[tuple[str, ...]]:
     """The columns of each line, one or two; all lines have as many."""
-    try:
-        text = Path(listing).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UserError(f"meta_info_file: {listing} cannot be read: {reason}; correct the path") from None
+    text = text_of(listing, "meta_info_file")
     lines = {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
     if not lines:
         raise UserError(f"meta_info_file: {listing} is empty; write a picture's name on each line")

@@ -1,11 +1,13 @@
 """The alpha channel of a picture, which no network restores: read it, and put it back."""
 
 import io
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
+from .looks import header
 from .raw import Broken, is_raw, view
 
 
@@ -21,7 +23,7 @@ def alpha_of(content: bytes | memoryview) -> np.ndarray | None:
             plane = None if pixels.shape[2] % 2 else pixels[..., -1] >> 8 * (pixels.itemsize - 1)
         else:
             plane = _decoded(content)
-    except (Broken, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (Broken, OSError, SyntaxError, ValueError):
         return None  # OpenCV has read its colours
     if plane is None or (plane == 255).all():
         return None
@@ -29,8 +31,8 @@ def alpha_of(content: bytes | memoryview) -> np.ndarray | None:
 
 
 def _decoded(content: bytes | memoryview) -> np.ndarray | None:
-    with Image.open(io.BytesIO(content)) as image:
-        if not image.has_transparency_data:
+    with header(io.BytesIO(content)) or nullcontext() as image:
+        if image is None or not image.has_transparency_data:
             return None
         return np.asarray(ImageOps.exif_transpose(image).convert("RGBA").getchannel("A"))
 

@@ -19,14 +19,18 @@ import numpy as np
 
 from ..runtime.errors import UserError, listed
 from ..runtime.locks import alone
+from ..runtime.regular import NotRegular, open_regular, reason_of
 from ..runtime.threads import in_threads, usable_cores
 from . import raw
-from .files import Broken, existing_folder, files_in, look_at_bytes, look_at_file, strangers
+from .files import existing_folder, files_in, strangers
+from .looks import decoded, look_at_bytes, look_at_file, picture_bytes
+from .raw import Broken
 from .writing import QUICK_PNG, encoded
 
 CODECS = ("png", "raw")
 _RECORDS = b"\1records"  # a database beside the images; the key of an image is printable
 _COMMIT_BYTES = 32 << 20  # what a killed run loses at most
+_LOCK_BYTES = 1 << 13  # LMDB's own default, for 126 readers
 _FIRST_MAP = 1 << 30  # address space, not disk: data.mdb is only ever as long as what was written
 
 
@@ -120,7 +124,7 @@ def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
     """
     if outside is not None and folder.resolve() in outside.resolve().parents:
         raise UserError(f"output: {outside} lies in the input folder {folder}; put it beside that")
-    files = files_in(folder, recursive=True)
+    files = files_in(folder, recursive=True, what="input")
     if not files:
         raise UserError(f"input: {folder} holds no files; name the folder that holds the images")
     if strange := strangers(files):
@@ -176,8 +180,9 @@ def _refuse_too_large(sources: dict[str, Path], part: Path, workers: int) -> Non
 
 def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int:
     """Make `part` the whole database, meta_info.txt included; return how many images it already held."""
-    # readers beyond `workers`: LMDB counts threads that have just ended
-    with lmdb.open(str(part), map_size=_FIRST_MAP, max_dbs=1, max_readers=2 * workers + 8) as env:
+    readers = 2 * workers + 8  # beyond `workers`: LMDB counts threads that have just ended
+    _reserve(part, readers)
+    with lmdb.open(str(part), map_size=_FIRST_MAP, max_dbs=1, max_readers=readers) as env:
         record_db = env.open_db(_RECORDS)
         with env.begin(db=record_db) as txn:
             records = {key.decode(): json.loads(bytes(record)) for key, record in txn.cursor()}
@@ -201,6 +206,25 @@ def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int
     return kept
 
 
+def _reserve(part: Path, readers: int) -> None:
+    """Write the whole lock file, which LMDB leaves empty and maps: on a full disk the map kills the process.
+
+    Args:
+        part: The folder, whose data.mdb may not be a pipe or a device either: LMDB would wait for it.
+        readers: How many the lock file has room for.
+    """
+    data, lock = part / "data.mdb", part / "lock.mdb"
+    if os.path.lexists(data):
+        try:
+            open_regular(data).close()
+        except NotRegular as error:
+            raise UserError(f"{data}: {reason_of(error)}; delete {part} and run again") from None
+    lock.unlink(missing_ok=True)  # a killed run's; this process alone writes here
+    with open(lock, "xb") as file:
+        file.write(bytes(max(_LOCK_BYTES, 64 * (readers + 8))))  # 64: for each reader, and for the head
+        os.fsync(file.fileno())
+
+
 def _encode(
     env: Any, record_db: Any, sources: dict[str, Path], records: dict[str, Any], codec: str, workers: int
 ) -> int:
@@ -209,11 +233,11 @@ def _encode(
     def prepare(item: tuple[str, Path]) -> _Value | str:
         key, path = item
         try:
-            return _encoded(key, path.read_bytes(), records.get(key, {}), codec)
+            return _encoded(key, picture_bytes(path), records.get(key, {}), codec)
         except Broken as error:
             return f"{path} ({error})"
         except OSError as error:
-            return f"{path} ({error.strerror})"
+            return f"{path} ({reason_of(error)})"
 
     def store(txn: Any) -> None:
         for value in waiting:
@@ -250,9 +274,7 @@ def _encoded(key: str, data: bytes, known: dict[str, Any], codec: str) -> _Value
     if known.get("source") == source and "stored" in known:  # older versions noted less
         return _Value(key, None, None)
     look_at_bytes(memoryview(data))
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise Broken("damaged")
+    pixels = decoded(data, cv2.IMREAD_UNCHANGED)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise Broken(f"{pixels.dtype} pixels; 8 and 16 bits can be stored")
     value = raw.encode(pixels) if codec == "raw" else encoded(pixels, level=QUICK_PNG)
@@ -274,7 +296,10 @@ def _verify(env: Any, record_db: Any, sources: dict[str, Path], codec: str, work
             record = json.loads(bytes(txn.get(key.encode(), db=record_db)))
             value = txn.get(key.encode())
             # a damaged picture may still decode
-            whole = _digest(value) == record["stored"] and _shape(value, codec) == record["shape"]
+            try:
+                whole = _digest(value) == record["stored"] and _shape(value, codec) == record["shape"]
+            except Broken:
+                whole = False
         h, w, c = record["shape"]
         return key, f"{key}.png ({h},{w},{c}) {last}\n" if whole else None
 
@@ -286,11 +311,10 @@ def _verify(env: Any, record_db: Any, sources: dict[str, Path], codec: str, work
 
 
 def _shape(value: memoryview, codec: str) -> list[int]:
-    """[h, w, c] of a stored picture; empty if it does not decode."""
+    """[h, w, c] of a stored picture.  Raises Broken."""
     if codec == "raw":
         return list(raw.view(value).shape)
-    pixels = cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED)
-    return [] if pixels is None else [*pixels.shape, 1][:3]
+    return [*decoded(value, cv2.IMREAD_UNCHANGED).shape, 1][:3]
 
 
 def _remove(txn: Any, record_db: Any, key: str) -> None:

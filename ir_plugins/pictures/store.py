@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 
 from ..runtime.errors import UserError
+from ..runtime.regular import reason_of
 from .alpha import alpha_of
-from .files import Look, look_at_bytes, look_at_file
+from .looks import Look, decoded, look_at_bytes, look_at_file, picture_bytes
 from .mapped import MappedLmdb
 from .raw import Broken, has_valid_checksum, is_raw, view
 
@@ -18,18 +19,18 @@ FLAGS = {
     "deep": cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
     "unchanged": cv2.IMREAD_UNCHANGED,
 }
+UNDECODABLE = "truncated or no image that OpenCV can decode"
 
 
-def undecodable(where: str, size: int) -> UserError:
+def undecodable(where: str, content: bytes | memoryview, reason: object) -> UserError:
     """The error for a file that OpenCV cannot decode.
 
     Args:
         where: How the message names the picture.
-        size: Size of the file, in bytes.
+        content: The bytes of the file.
+        reason: Why, in a few words.
     """
-    return UserError(
-        f"{where} ({size} bytes) is truncated or no image that OpenCV can decode; replace or remove it"
-    )
+    return UserError(f"{where} ({len(content)} bytes) is {reason}; replace or remove it")
 
 
 class Store:
@@ -66,13 +67,12 @@ class Store:
                 if verified and not has_valid_checksum(content):
                     raise Broken("damaged")
                 return pixels
-            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), self.flag)
         except Broken as error:
             raise UserError(f"{self.where(file)} is {error}; make the LMDB again") from None
-        except cv2.error:  # OpenCV's answer to an empty file
-            pixels = None
-        if pixels is None:
-            raise undecodable(self.where(file), len(content))
+        try:
+            pixels = decoded(content, self.flag, UNDECODABLE)
+        except Broken as error:
+            raise undecodable(self.where(file), content, error) from None
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     def alpha(self, file: str) -> np.ndarray | None:
@@ -111,6 +111,8 @@ class Store:
         if self._database:
             return self._database.get(file)
         try:
-            return Path(self.root, file).read_bytes()
+            return picture_bytes(Path(self.root, file))
         except OSError as error:
-            raise UserError(f"{self.where(file)} cannot be read: {error.strerror}") from None
+            raise UserError(
+                f"{self.where(file)} cannot be read: {reason_of(error)}; mend or remove it"
+            ) from None

@@ -1,8 +1,10 @@
-"""The memory that this process can still take."""
+"""The memory that there is, and that this process can still take."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -14,6 +16,15 @@ def free_memory() -> float:
     Infinite where the system does not say.
     """
     return min((free for free in (_of_machine(), _of_limit(), *_of_container())), default=math.inf)
+
+
+@lru_cache(maxsize=1)
+def whole_memory() -> float:
+    """Bytes that this machine or its container has.  Infinite where the system does not say."""
+    sizes = [math.inf, *_of_container()]
+    with suppress(AttributeError, OSError, ValueError):  # not POSIX
+        sizes.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+    return min(size for size in sizes if size > 0)
 
 
 def amount(size: float) -> str:

@@ -39,13 +39,15 @@ def file_fault(error: OSError) -> str:
 def listed(names: Iterable[str], most: int = 5) -> str:
     """The first names and the number of the others: 'a.png, b.png and 7 more'.
 
+    A name with a line break or another character that cannot be printed is written as in Python.
+
     Args:
         names: All of them.
         most: How many to write out.
     """
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names[:most]) + rest
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

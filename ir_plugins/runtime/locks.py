@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import UserError
+from .regular import kind_of
 
 
 @contextlib.contextmanager
@@ -19,7 +20,7 @@ def alone(file: Path, refusal: str) -> Iterator[None]:
         refusal: The message where another process holds the lock.
 
     Raises:
-        UserError: Another process holds the lock, or the file cannot be made.
+        UserError: Another process holds the lock, or the file cannot be made or is a pipe, device or link.
     """
     try:
         import fcntl
@@ -27,14 +28,19 @@ def alone(file: Path, refusal: str) -> Iterator[None]:
         yield
         return
 
+    # neither waiting for the reader of a pipe, nor writing where a link leads
     try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o644)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW, 0o644)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"{file} is a link, not a file that can be a lock; remove it") from None
         raise UserError(
             f"{file}: the lock cannot be made: {error.strerror}; mend that, or work elsewhere"
         ) from error
     _locks.add(handle)
     try:
+        if (kind := kind_of(os.fstat(handle))) is not None:
+            raise UserError(f"{file} is {kind}, not a file that can be a lock; remove it")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

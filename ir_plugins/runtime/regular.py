@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-MOST_TEXT = 64 << 20  # bytes of a listing of files
+MOST_TEXT = 1 << 30  # bytes of a listing of files: ten million of them fit
 MOST_OPTIONS = 1 << 19  # bytes of an option file, which take 2 s; the longest that we ship has 8 KB
 
 
@@ -31,8 +31,13 @@ def open_regular(path: str | Path) -> BinaryIO:
         NotRegular: It is a pipe, socket, device or folder.
         OSError: It is missing, unreadable, or a link that never ends.
     """
-    # a pipe without a writer would make open() wait
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        # a pipe without a writer would make open() wait
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # what the system says of a socket
+            raise NotRegular(errno.EINVAL, "it is a socket, not a file", str(path)) from None
+        raise
     try:
         if (kind := kind_of(os.fstat(handle))) is not None:
             raise NotRegular(errno.EINVAL, f"it is {kind}, not a file", str(path))
@@ -55,13 +60,23 @@ def read_regular(path: str | Path, most: int | None = None) -> bytes:
         OSError: It is missing or unreadable.
     """
     with open_regular(path) as file:
-        content = file.read() if most is None else file.read(most + 1)
-    if most is not None and len(content) > most:
-        size = max(os.stat(path).st_size, len(content))
+        size = os.fstat(file.fileno()).st_size  # known before memory is taken for it
+        content = b"" if most is not None and size > most else file.read(-1 if most is None else most + 1)
+    if most is not None and (size := max(size, len(content))) > most:
         raise TooLarge(
             errno.EFBIG, f"it has {size / 1e6:.1f} MB, at most {most / 1e6:.1f} MB are read", str(path)
         )
     return content
+
+
+def reason_of(error: OSError) -> str:
+    """Why a file cannot be opened or read, in a few words that do not name it.
+
+    Args:
+        error: What opening or reading raised.
+    """
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
 
 
 def kind_of(status: os.stat_result) -> str | None:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from basicsr.data.prefetch_dataloader import CUDAPrefetcher
 from basicsr.utils import AvgTimer, MessageLogger, get_root_logger
 
+from ..data.checks import cut_off
 from ..data.patch_plan import PatchStage
 from ..models.interface import TrainableModel
 from ..options.reading import Options
@@ -72,7 +73,7 @@ class Run:
             Stopped: After a signal, with everything saved.
             UserError: The last checkpoint could not be saved, or a data worker died.
         """
-        with batches_of(loader) as batches:
+        with batches_of(loader, lambda: cut_off(self.opt["datasets"]["train"])) as batches:
             self._train(self._batches(batches), order)
 
     def _train(self, batches: Iterator[dict[str, Any]], order: TrainOrder) -> None:

@@ -3,7 +3,7 @@
 import re
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -18,11 +18,12 @@ SHOWS = "find it with datasets:train:num_worker_per_gpu=0"
 
 
 @contextmanager
-def batches_of(loader: Iterable[Any]) -> Iterator[Iterator[Any]]:
+def batches_of(loader: Iterable[Any], cut_off: Callable[[], str] = str) -> Iterator[Iterator[Any]]:
     """Start a loader's workers and end them.
 
     Args:
         loader: A DataLoader, or any other collection of batches.
+        cut_off: Says which data file was cut short while it was read; empty if none was.
 
     Yields:
         Its batches.
@@ -30,7 +31,7 @@ def batches_of(loader: Iterable[Any]) -> Iterator[Iterator[Any]]:
     Raises:
         UserError: A worker died.
     """
-    batches = _Batches(loader)
+    batches = _Batches(loader, cut_off)
     try:
         yield batches
     except RuntimeError as error:
@@ -47,7 +48,8 @@ class _Batches(Iterator[Any]):
     broken connection, a batch that cannot be unpickled, or nothing.
     """
 
-    def __init__(self, loader: Iterable[Any]):
+    def __init__(self, loader: Iterable[Any], cut_off: Callable[[], str]):
+        self._cut_off = cut_off
         self._waiting, self._news, self._handler = False, True, None
         self._workers: list[Any] = []
         try:
@@ -112,7 +114,7 @@ class _Batches(Iterator[Any]):
         dead = [code for code in codes if code is not None]
         if dead and (error is not None or any(dead)):
             # a signal says more than a status
-            raise UserError(_of(min(dead), len(dead), len(codes))) from error
+            raise UserError(_of(min(dead), len(dead), len(codes), self._cut_off)) from error
 
 
 def _end_half_started(error: BaseException) -> None:
@@ -131,13 +133,14 @@ def _end_half_started(error: BaseException) -> None:
         trace = trace.tb_next
 
 
-def _of(code: int, dead: int, count: int) -> str:
+def _of(code: int, dead: int, count: int, cut_off: Callable[[], str]) -> str:
     """The line about dead workers.
 
     Args:
         code: The exit code of one: a status, or minus a signal's number.
         dead: How many are dead.
         count: How many there were.
+        cut_off: See `batches_of`.
     """
     who = "a data worker" if dead == 1 else f"{dead} of {count} data workers"
     verb = "was" if dead == 1 else "were"
@@ -150,6 +153,8 @@ def _of(code: int, dead: int, count: int) -> str:
     if name == "SIGKILL":
         return _line(f"{who} {verb} killed by SIGKILL, most likely because memory ran out", FEWER)
     if name == "SIGBUS":
+        if fault := cut_off():
+            return _line(f"{who} {verb} killed: {fault}", "")
         cause = f"a data file was cut short, or {shared_memory()}"
         return _line(f"{who} {verb} killed by SIGBUS, because {cause}", f"mend the file, or {FEWER}")
     if name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGFPE"):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ir_plugins.data.checks import check_dataset
-from ir_plugins.pictures import files
+from ir_plugins.pictures import files, looks
 from ir_plugins.pictures.lmdb import CODECS, write_lmdb
 from ir_plugins.runtime.errors import UserError
 
@@ -232,7 +232,7 @@ def test_whole_images_that_look_odd_pass(pair, tmp_path):
 
 
 def test_only_odd_images_are_decoded(pair, packed, monkeypatch):
-    monkeypatch.setattr(files, "_full_look", lambda data: pytest.fail("decoded"))
+    monkeypatch.setattr(looks, "_full_look", lambda data: pytest.fail("decoded"))
     check_dataset("datasets:train", pair)
     check_dataset("datasets:train", packed)
 

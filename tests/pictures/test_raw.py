@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader
 
 from ir_plugins.data.checks import check_dataset
 from ir_plugins.pictures import raw
-from ir_plugins.pictures.files import Broken, look_at_bytes
 from ir_plugins.pictures.lmdb import write_lmdb
+from ir_plugins.pictures.looks import look_at_bytes
 from ir_plugins.pictures.mapped import MappedLmdb
+from ir_plugins.pictures.raw import Broken
 from ir_plugins.pictures.store import Store
 from ir_plugins.runtime.errors import UserError
 
@@ -92,6 +93,24 @@ def test_broken_values_say_why(value, says):
             look_at_bytes(memoryview(value))
         with pytest.raises(UserError, match=f"{len(value)} bytes.*{says}"):
             imfrombytes(value)
+
+
+def test_five_hundred_damaged_values():
+    """Each is refused, or read as pixels of the size that its header says, all of them stored."""
+    random, whole = np.random.default_rng(0), raw.encode(noise(5, 7, 3))
+    refused = 0
+    for _ in range(500):
+        value = bytearray(whole)
+        for place in random.integers(0, 24, random.integers(1, 4)):
+            value[place] = random.choice([0, 1, 2, 255, value[place] ^ (1 << random.integers(8))])
+        value = value[: random.integers(len(value))] if random.random() < 0.2 else value
+        try:
+            look = look_at_bytes(memoryview(bytes(value)))
+            assert look.height * look.width * look.channels * look.bits // 8 == len(value) - raw.HEADER_SIZE
+            assert imfrombytes(bytes(value)).shape == (look.height, look.width, 3)
+        except (Broken, UserError):
+            refused += 1
+    assert 400 < refused < 500
 
 
 @pytest.mark.parametrize("flag", FLAGS)

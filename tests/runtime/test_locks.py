@@ -1,7 +1,10 @@
+"""`alone`, and files that are no locks."""
+
 import errno
 import os
 
 import pytest
+from odd_files import odd_file, odd_kinds
 
 from ir_plugins.runtime.errors import UserError
 from ir_plugins.runtime.locks import alone
@@ -43,3 +46,19 @@ def test_a_disk_that_fails_does(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", fails)
     with pytest.raises(UserError, match="lock: cannot be locked: Input/output error"):
         alone(tmp_path / "lock", "busy").__enter__()
+
+
+@odd_kinds
+def test_neither_waits_nor_writes_elsewhere(tmp_path, kind):
+    with odd_file(tmp_path / "lock", kind) as file:
+        says = {"a named pipe": "is a named pipe", "a device": "is a link"}[kind]
+        says = f"lock {says}, not a file that can be a lock; remove it"
+        with pytest.raises(UserError, match=says), alone(file, "busy"):
+            pytest.fail("it is no lock")
+
+
+def test_a_link_is_not_followed(tmp_path):
+    os.symlink("elsewhere", tmp_path / "lock")
+    with pytest.raises(UserError, match="is a link"), alone(tmp_path / "lock", "busy"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()

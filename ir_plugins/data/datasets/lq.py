@@ -7,7 +7,8 @@ from typing import Any
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from ...options.problems import Key
-from ...pictures.files import Look, files_in, has_image_name
+from ...pictures.files import files_in, has_image_name
+from ...pictures.looks import Look
 from ...pictures.window import to_tensor
 from ...runtime.errors import UserError, listed
 from ...runtime.threads import in_threads

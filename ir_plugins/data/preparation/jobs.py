@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from ...pictures.files import Broken, files_in, look_at_file
+from ...pictures.files import files_in
 from ...pictures.lmdb import write_lmdb
+from ...pictures.looks import decoded as decode
+from ...pictures.looks import look_at_file
+from ...pictures.raw import Broken
 from ...pictures.writing import QUICK_PNG, write_picture
 from ...runtime.errors import UserError, listed
+from ...runtime.regular import MOST_TEXT, read_regular
 from ...runtime.storage import written_whole
 from ...runtime.threads import in_threads
 
@@ -62,11 +66,14 @@ class Journal:
         self.settings: dict[str, Any] | None = None
         self.images: dict[str, str] = {}  # name of a job: digest of its sources
         self.databases: dict[str, str] = {}  # folder name: digest over all sources
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        content = read_regular(path, MOST_TEXT) if os.path.lexists(path) else b""
+        for line in content.decode(errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:
+            except (json.JSONDecodeError, RecursionError):
                 continue  # blank, or cut off when a run was killed
+            if not isinstance(entry, dict):
+                continue
             self.settings = entry.get("settings", self.settings)
             self.images |= entry.get("images", {})
             self.databases |= entry.get("databases", {})
@@ -89,8 +96,8 @@ def decoded(content: bytes, height: int, width: int, flag: int = cv2.IMREAD_COLO
     Raises:
         Broken: It is no image of at least this size.
     """
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
-    if pixels is None or pixels.shape[0] < height or pixels.shape[1] < width:
+    pixels = decode(content, flag)
+    if pixels.shape[0] < height or pixels.shape[1] < width:
         raise Broken("damaged")
     return pixels
 
@@ -141,7 +148,7 @@ def make(jobs: Sequence[Job], journal: Journal, workers: int | None, *, option: 
     """
 
     def make_one(job: Job) -> str | None:
-        contents = [path.read_bytes() for path in job.sources]
+        contents = [read_regular(path) for path in job.sources]
         digest = hashlib.blake2b(digest_size=16)
         for content in contents:
             digest.update(content)

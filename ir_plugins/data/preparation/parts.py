@@ -1,5 +1,6 @@
 """The parts of a preset: folders of pictures, whole or cut, planned before anything is written."""
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ...pictures.files import Broken, Look, look_at_file
+from ...pictures.looks import Look, look_at_file
+from ...pictures.raw import Broken
 from ...runtime.errors import UserError, listed
+from ...runtime.regular import MOST_TEXT, open_regular, read_regular
 from ...runtime.threads import in_threads
 from .cuts import Centre, Grid
 from .jobs import Job, Output, decoded
@@ -196,9 +199,9 @@ def refuse(faults: Iterable[str], count: int) -> None:
 
 def _mode(path: Path) -> str:
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, Image.open(file) as image:
             return image.mode
-    except OSError:  # one that OpenCV knows and Pillow does not
+    except Exception:  # one that OpenCV knows and Pillow does not
         return ""
 
 
@@ -213,7 +216,9 @@ def _places(sources: Sequence[Source], labels: Sequence[str], count: int) -> lis
                 f"--source: {name} is missing: it lists the {label} pictures and comes with the test set"
             )
         try:
-            numbers = np.load(files[0], allow_pickle=False).ravel().tolist()
+            numbers = (
+                np.load(io.BytesIO(read_regular(files[0], MOST_TEXT)), allow_pickle=False).ravel().tolist()
+            )
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"--source: {files[0]} cannot be read ({error}); download it again") from None
         for number in numbers:

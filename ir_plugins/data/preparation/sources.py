@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from ...pictures.files import files_in, has_image_name
+from ...pictures.files import files_in, has_image_name, text_of
 from ...runtime.errors import UserError, listed
 
 
@@ -73,7 +73,7 @@ class Source:
 
     @cached_property
     def all_files(self) -> list[Path]:
-        return files_in(self.root, recursive=True)
+        return files_in(self.root, recursive=True, what="--source")
 
     @cached_property
     def files(self) -> list[tuple[str, Path]]:
@@ -207,10 +207,7 @@ def _listed(source: Source, file: Path, entries: list[tuple[str, Path]]) -> list
 
 def numbered_columns(file: Path) -> list[tuple[int, list[str]]]:
     """Number and columns of every line of a text that is not blank; spaces or tabs separate columns."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"--source: {file} is not a text in UTF-8; download it again") from None
+    text = text_of(file, "--source", mend="download it again")
     rows = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
     return [(number, columns) for number, columns in rows if columns]
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ...pictures.files import Broken, look_at_file
+from ...pictures.looks import look_at_file
+from ...pictures.raw import Broken
 from ...runtime.errors import UserError, listed
+from ...runtime.regular import open_regular, read_regular
 from ...runtime.threads import in_threads
 from .jobs import Job, Output
 from .parts import Count, Plan, refuse
@@ -69,7 +71,7 @@ def _shape(path: Path) -> tuple[int, ...]:
     import scipy.io  # half a second, for SIDD alone
 
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             arrays = [(shape, kind) for _, shape, kind in scipy.io.whosmat(file)]
     except NotImplementedError:
         raise UserError(f"--source: {path} is of MATLAB 7.3; the published one is of MATLAB 5") from None
@@ -164,7 +166,7 @@ def _boxes(info: Path) -> list[list[tuple[int, int, int, int]]]:
     """The boxes of every image: top, left, and bottom, right just outside, in pixels from 0."""
     h5py = _h5py()
     try:
-        with h5py.File(info, "r") as file:
+        with open_regular(info) as source, h5py.File(source, "r") as file:
             references = np.asarray(file["info"]["boundingboxes"]).ravel()
             tables = [np.asarray(file[reference]).T.astype(int) for reference in references]  # each (20, 4)
         return [
@@ -177,7 +179,7 @@ def _boxes(info: Path) -> list[list[tuple[int, int, int, int]]]:
 
 def _image_shape(path: Path) -> tuple[int, int] | str:
     try:
-        with _h5py().File(path, "r") as file:
+        with open_regular(path) as source, _h5py().File(source, "r") as file:
             channels, width, height = file["InoisySRGB"].shape
     except (OSError, KeyError, ValueError) as error:
         return f"cannot be read: {error}"
@@ -241,6 +243,6 @@ class PairList:
         if output.resolve() != root.resolve():
             tops = {path.split("/")[0] for pair in pairs for path in pair}
             links = {output / top: (root / top).resolve() for top in sorted(tops)}
-        elif file.read_bytes() == text:
+        elif read_regular(file) == text:
             jobs = []
         return Plan(jobs, links=links, counts=counts)

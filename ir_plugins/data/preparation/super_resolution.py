@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...pictures.files import Broken, Look, existing_folder, look_at_file
+from ...pictures.files import existing_folder
 from ...pictures.lmdb import image_keys
+from ...pictures.looks import Look, look_at_file
+from ...pictures.raw import Broken
 from ...pictures.window import Window
 from ...runtime.errors import UserError, listed
 from ...runtime.locks import alone

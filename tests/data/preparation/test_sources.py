@@ -73,7 +73,7 @@ def test_a_list_chooses_and_is_checked(workplace):
     with pytest.raises(UserError, match=r"names 1 files that are not below s, .*: input/7\.png"):
         found("s", layout)
     Path("s/chosen.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="not a text in UTF-8"):
+    with pytest.raises(UserError, match="it is no text in UTF-8; download"):
         numbered_columns(Path("s/chosen.txt"))
 
 
