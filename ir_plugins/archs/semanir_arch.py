@@ -28,6 +28,7 @@ from ..blocks.surroundings import any_size_wanted
 from ..blocks.transformer import TransformerBlock
 from ..ops.padding import pad_to_multiple
 from ..runtime.randomness import drawn
+from .arguments import check_picture
 from .declaration import Declares
 from .semanir_settings import ColumnarSettings, SharedSettings, UNetSettings
 
@@ -186,6 +187,7 @@ class SemanIR(_KeySemanticNet):
         init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_picture(x, self.settings.in_chans)
         top_k = self._draw_top_k()
         shallow = self.conv_first(self._normalize(x))
         y = self.norm_first(shallow)
@@ -234,6 +236,7 @@ class SemanIRUNet(_KeySemanticNet):
         init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_picture(x, self.settings.in_chans)
         h, w = x.shape[-2:]
         top_k = self._draw_top_k()
         y = self.conv_first(self._normalize(pad_to_multiple(x, 8, any_size=any_size_wanted())))

@@ -10,6 +10,7 @@ from ..blocks.key_semantic import Logits
 from ..blocks.transformer import NormPlace
 from ..ops.choices import check_choice
 from ..ops.key_semantic import Backend, Similarity
+from .arguments import check_arguments, check_layers
 
 Shift = Literal["alternate", "per_stage", "none"]
 
@@ -38,6 +39,7 @@ class SharedSettings:
     use_checkpoint: bool = False
 
     def __post_init__(self):
+        check_arguments(type(self), vars(self))
         choices = {"shift": Shift, "norm": NormPlace, "logits": Logits, "similarity": Similarity}
         for name, allowed in (choices | {"backend": Backend}).items():
             check_choice(name, getattr(self, name), get_args(allowed))
@@ -49,6 +51,7 @@ class SharedSettings:
             raise ValueError(f"{window_size=} must be at least 1 pixel")
         if in_chans < 1 or not depths or min((*depths, *num_heads)) < 1:
             raise ValueError(f"{in_chans=}, {depths=} and {num_heads=} must be at least 1")
+        check_layers(depths=depths)
         if not (0 <= drop_path_rate < 1 and 0 < img_range < math.inf and 0 < mlp_ratio < math.inf):
             raise ValueError(f"{drop_path_rate=} must lie in [0, 1), {img_range=} and {mlp_ratio=} above 0")
         if len(depths) != len(num_heads):
