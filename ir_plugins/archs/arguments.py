@@ -46,7 +46,7 @@ def check_arguments(target: Callable, arguments: Mapping[str, Any]) -> None:
         if get_origin(annotation) is Literal:
             continue  # nets list the choices in messages of their own
         if not fits(plain := _plain(value), annotation):
-            raise ValueError(f"{name}={_short(value)} is not {kind_of(annotation)}")
+            raise ValueError(f"{name}={_short(value)} must be {kind_of(annotation)}")
         for number in plain if isinstance(plain, list) else [plain]:
             if isinstance(number, int) and abs(number) > LARGEST:
                 raise ValueError(f"{name}={_short(value)} is absurdly large; take at most {LARGEST}")

@@ -92,10 +92,10 @@ class Restormer(nn.Module):
             raise ValueError(
                 f"num_blocks={list(num_blocks)} and heads={list(heads)} must have four entries, one per level"
             )
-        if min(inp_channels, out_channels, dim, *num_blocks, *heads, num_refinement_blocks) < 1:
+        if min(inp_channels, out_channels, dim, *num_blocks, num_refinement_blocks) < 1:
             raise ValueError(
-                f"{inp_channels=}, {out_channels=}, {dim=}, num_blocks={list(num_blocks)}, "
-                f"heads={list(heads)} and {num_refinement_blocks=} must be at least 1"
+                f"{inp_channels=}, {out_channels=}, {dim=}, num_blocks={list(num_blocks)} and "
+                f"{num_refinement_blocks=} must be at least 1"
             )
         check_layers(num_blocks=num_blocks, num_refinement_blocks=num_refinement_blocks)
         if dim % 2:

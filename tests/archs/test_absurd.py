@@ -90,7 +90,7 @@ def test_an_absurd_argument_is_named(name, argument):
     usual, values = SMALL[name][1].get(argument), ARGUMENTS[name][argument]
     for value in [*values, *([[entry] * len(usual) for entry in ENTRY] if values is LIST else [])]:
         # some values are wrong only together with others, which the message then names
-        with pytest.raises(ValueError, match=rf"\b{argument}\b|{re.escape(str(value))[:20]}"):
+        with pytest.raises(ValueError, match=rf"(\b|_){argument}\b|{re.escape(str(value))[:20]}"):
             make(name, **{argument: value})
 
 
