@@ -54,7 +54,7 @@ def test_outside_a_step_each_forward_draws_and_a_step_that_fails_leaves_no_k(use
     model = small_model(network=NETWORK)
     net, wrong = model.net_g, batches(1)
     wrong[0]["lq"] = torch.rand(6, 4, 7, 5)  # four channels
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="expected pictures"):
         train_on(model, wrong)
     used.clear()
     for _ in range(40):
