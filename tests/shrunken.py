@@ -42,6 +42,9 @@ def overrides(options: dict) -> list[str]:
         if "gt_sizes" in data:  # three stages, of one iteration each
             small |= {"datasets:train:gt_sizes": [16, 24, 32], "datasets:train:mini_batch_sizes": [3, 2, 1]}
             small |= {"datasets:train:iters": [1, 1, 1]}
+    if options.get("train", {}).get("progressive"):
+        small |= {"train:progressive:patch_sizes": [16, 24], "train:progressive:batch_sizes": [2, 1]}
+        small |= {"train:progressive:iters": [1, 2]}
     return [f"{key}={value}".replace(" ", "") for key, value in small.items()]
 
 

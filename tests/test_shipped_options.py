@@ -11,9 +11,11 @@ import jsonschema
 import pytest
 from shrunken import overrides, write_data, write_weights
 
+from ir_plugins.archs.semanir_arch import UNET_LEVELS
 from ir_plugins.checks import option_file
 from ir_plugins.cli import main
 from ir_plugins.data.preparation.presets import PRESETS
+from ir_plugins.ops.windows import window_grid
 from ir_plugins.options.reading import read_options
 
 FILES = sorted((Path(__file__).parent.parent / "options").glob("*.yml"))
@@ -100,6 +102,29 @@ def test_restormer_trains_as_published(path):
     denoises = "Denoise" in path.stem
     assert train["mixing_augs"]["mixup"] == denoises
     assert options["network_g"]["LayerNorm_type"] == ("BiasFree" if denoises else "WithBias")
+
+
+def trained_windows(options):
+    """The largest window that a training shows to each level of a SemanIR, and the whole window."""
+    network, train = options["network_g"], options["train"]
+    patches = (train.get("progressive") or {}).get("patch_sizes") or [options["datasets"]["train"]["gt_size"]]
+    side, levels = max(patches) // options["scale"], UNET_LEVELS if network["type"] == "SemanIRUNet" else [0]
+    side += -side % 8
+    grids = [window_grid((side >> level, side >> level), network["window_size"]) for level in levels]
+    return [grid.window for grid in grids], (network["window_size"],) * 2
+
+
+@pytest.mark.parametrize("path", [path for path in TRAIN if "SemanIR" in path.stem], ids=lambda p: p.stem)
+def test_each_phase_of_semanir_trains_the_whole_windows_that_tests_use(path):
+    """Offsets beyond a cut window meet no gradient: patches of 128 leave 16 of 32 pixels at the bottom."""
+    tested = read_options(str(path.with_name(path.name.replace("train_", "test_"))))["network_g"]
+    for force in ([], *variants(path)):
+        options = read_options(str(path), force)
+        found, whole = trained_windows(options)
+        assert whole == (tested["window_size"],) * 2
+        # the weights of these are not tested: a second phase follows
+        cut = any(word.endswith(("_128", "_144")) for word in force)
+        assert (min(found) < whole) if cut else (set(found) == {whole})
 
 
 def test_each_experiment_can_be_trained_and_tested():

@@ -20,6 +20,7 @@ from ..blocks.surroundings import any_size_wanted
 from ..blocks.transformer import TransformerBlock
 from ..ops.choices import check_choice
 from ..ops.padding import crop, pad_to_multiple
+from .arguments import check_layers, check_picture, checked
 from .declaration import Declares
 
 STAGES = (*(f"encoderlayer_{i}" for i in range(4)), "conv", *(f"decoderlayer_{i}" for i in range(4)))
@@ -71,6 +72,7 @@ class AST(nn.Module):
 
     declares = Declares(scale=1, in_channels="dd_in", out_channels="in_chans", reach=lambda net: net._reach())
 
+    @checked
     def __init__(
         self,
         *,
@@ -105,6 +107,7 @@ class AST(nn.Module):
                 f"{in_chans=}, {dd_in=}, {embed_dim=}, {win_size=}, depths={list(depths)} and "
                 f"num_heads={list(num_heads)} must be at least 1"
             )
+        check_layers(depths=depths)
         if img_size < 16:
             raise ValueError(f"{img_size=} must be at least 16 pixels: the net halves its input four times")
         if dd_in == 3 and in_chans != 3:
@@ -112,7 +115,7 @@ class AST(nn.Module):
         check_rates(drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate)
         check_choice("token_projection", token_projection, ["linear"])
         check_choice("token_mlp", token_mlp, FEED_FORWARD)
-        self.has_residual, self.use_checkpoint = dd_in == 3, use_checkpoint
+        self.dd_in, self.has_residual, self.use_checkpoint = dd_in, dd_in == 3, use_checkpoint
 
         def published_attention(level: int) -> Published:
             design = {"type": "assa", "qkv_bias": qkv_bias, "qk_scale": qk_scale, "attn_drop": attn_drop_rate}
@@ -158,6 +161,7 @@ class AST(nn.Module):
         init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_picture(x, self.dd_in)
         y = self.pos_drop(self.input_proj(x.contiguous(memory_format=torch.channels_last)))
         skips = []
         for level in range(4):

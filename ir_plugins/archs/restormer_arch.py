@@ -19,6 +19,7 @@ from ..blocks.reach import Reach, joined, reach_of
 from ..blocks.surroundings import any_size_wanted
 from ..ops.choices import check_choice
 from ..ops.padding import crop, pad_to_multiple
+from .arguments import check_layers, check_picture, checked
 from .declaration import Declares
 
 NormType = Literal["WithBias", "BiasFree"]
@@ -68,6 +69,7 @@ class Restormer(nn.Module):
         scale=1, in_channels="inp_channels", out_channels="out_channels", reach=lambda net: net._reach()
     )
 
+    @checked
     def __init__(
         self,
         *,
@@ -95,6 +97,7 @@ class Restormer(nn.Module):
                 f"{inp_channels=}, {out_channels=}, {dim=}, num_blocks={list(num_blocks)} and "
                 f"{num_refinement_blocks=} must be at least 1"
             )
+        check_layers(num_blocks=num_blocks, num_refinement_blocks=num_refinement_blocks)
         if dim % 2:
             raise ValueError(
                 f"{dim=} must be even: a step down halves the channels before it unshuffles pixels"
@@ -105,7 +108,7 @@ class Restormer(nn.Module):
                 f"{inp_channels=} and {out_channels=} must be equal: the input is added to the output; "
                 "make them equal or set dual_pixel_task"
             )
-        self.use_checkpoint = use_checkpoint
+        self.inp_channels, self.use_checkpoint = inp_channels, use_checkpoint
         designs = zip(
             attentions(attention, [{"type": "mdta", "bias": bias}] * 8),
             feed_forwards(ffn, [{"type": "gdfn", "bias": bias}] * 8),
@@ -154,6 +157,7 @@ class Restormer(nn.Module):
         self.output = nn.Conv2d(2 * w1, out_channels, 3, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_picture(x, self.inp_channels)
         size = (x.shape[-2], x.shape[-1])
         any_size = any_size_wanted()
         padded = pad_to_multiple(x, 8, any_size=any_size).contiguous(memory_format=torch.channels_last)

@@ -8,10 +8,9 @@ B batch, C channels, H x W picture; pictures travel as (B, C, H, W) in channels-
 """
 
 import inspect
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,131 +20,19 @@ from basicsr.archs.arch_util import Upsample
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from ..blocks.attention import run_blocks, shared_by_design
-from ..blocks.designs import Designs, attentions, feed_forwards
-from ..blocks.key_semantic import KeySemanticAttention, Logits, half_of_a_window
+from ..blocks.designs import attentions, feed_forwards
+from ..blocks.key_semantic import KeySemanticAttention, half_of_a_window
 from ..blocks.layers import ChannelNorm, init_linear
 from ..blocks.reach import Reach, joined, reach_of
 from ..blocks.surroundings import any_size_wanted
-from ..blocks.transformer import NormPlace, TransformerBlock
-from ..ops.choices import check_choice
-from ..ops.key_semantic import Backend, Similarity
+from ..blocks.transformer import TransformerBlock
 from ..ops.padding import pad_to_multiple
+from ..runtime.randomness import drawn
+from .arguments import check_picture
 from .declaration import Declares
+from .semanir_settings import ColumnarSettings, SharedSettings, UNetSettings
 
-Shift = Literal["alternate", "per_stage", "none"]
 UNET_LEVELS = (0, 1, 2, 3, 2, 1, 0)  # times the picture was halved
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedSettings:
-    """The arguments that both nets take, see `_KeySemanticNet`."""
-
-    in_chans: int = 3
-    embed_dim: int = 180
-    depths: Sequence[int] = (6, 6, 6, 6, 6, 6)
-    num_heads: Sequence[int] = (6, 6, 6, 6, 6, 6)
-    window_size: int = 32
-    mlp_ratio: float = 2.0
-    top_k: int | None = None
-    train_top_k: Sequence[int] = ()
-    img_range: float = 1.0
-    drop_path_rate: float = 0.1
-    shift: Shift = "alternate"
-    norm: NormPlace = "post"
-    logits: Logits = "cosine"
-    similarity: Similarity = "dot"
-    backend: Backend = "auto"
-    attention: Designs = None
-    ffn: Designs = None
-    use_checkpoint: bool = False
-
-    def __post_init__(self):
-        choices = {"shift": Shift, "norm": NormPlace, "logits": Logits, "similarity": Similarity}
-        for name, allowed in (choices | {"backend": Backend}).items():
-            check_choice(name, getattr(self, name), get_args(allowed))
-        # names for messages
-        window_size, in_chans, embed_dim = self.window_size, self.in_chans, self.embed_dim
-        depths, num_heads = list(self.depths), list(self.num_heads)
-        drop_path_rate, img_range, mlp_ratio = self.drop_path_rate, self.img_range, self.mlp_ratio
-        if window_size < 1:
-            raise ValueError(f"{window_size=} must be at least 1 pixel")
-        if in_chans < 1 or not depths or min((*depths, *num_heads)) < 1:
-            raise ValueError(f"{in_chans=}, {depths=} and {num_heads=} must be at least 1")
-        if not (0 <= drop_path_rate < 1 and 0 < img_range < math.inf and 0 < mlp_ratio < math.inf):
-            raise ValueError(f"{drop_path_rate=} must lie in [0, 1), {img_range=} and {mlp_ratio=} above 0")
-        if len(depths) != len(num_heads):
-            raise ValueError(f"{depths=} and {num_heads=} differ in length: one per stage")
-        if embed_dim < 1:
-            raise ValueError(f"{embed_dim=} must be at least 1")
-        if self.top_k is not None:
-            self.check_top_k("top_k", self.top_k)
-        for top_k in self.train_top_k:
-            self.check_top_k("train_top_k", top_k)
-
-    def check_top_k(self, name: str, top_k: int) -> None:
-        """Check a number of keys.
-
-        Args:
-            name: How the message names it.
-            top_k: Keys that each query keeps.
-
-        Raises:
-            ValueError: If it is no whole number from 1 to the tokens of a window.
-        """
-        tokens = self.window_size**2
-        if type(top_k) is not int or not 1 <= top_k <= tokens:
-            raise ValueError(
-                f"{name}={top_k} must be a whole number from 1 to the {tokens} tokens of a window; "
-                f"change it or window_size={self.window_size}"
-            )
-
-    def shifts(self, stage: int) -> list[bool]:
-        """For each layer of a stage whether its windows are shifted."""
-        return {
-            "alternate": [layer % 2 == 1 for layer in range(self.depths[stage])],
-            "per_stage": [stage % 2 == 1] * self.depths[stage],
-            "none": [False] * self.depths[stage],
-        }[self.shift]
-
-    def drop_paths(self, stage: int) -> list[float]:
-        """The drop path rate of each layer of a stage, growing linearly through the net."""
-        before, total = sum(self.depths[:stage]), sum(self.depths)
-        return [
-            self.drop_path_rate * (before + layer) / max(1, total - 1) for layer in range(self.depths[stage])
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnarSettings(SharedSettings):
-    """The arguments of `SemanIR`."""
-
-    upscale: int = 2
-    num_feat: int = 64
-
-    def __post_init__(self):
-        super().__post_init__()
-        upscale, num_feat = self.upscale, self.num_feat
-        if num_feat < 1:
-            raise ValueError(f"{num_feat=} must be at least 1")
-        if upscale != 3 and (upscale < 2 or upscale & (upscale - 1)):
-            raise ValueError(f"{upscale=} must be 3 or a power of two; without upscaling use SemanIRUNet")
-
-
-@dataclass(frozen=True, kw_only=True)
-class UNetSettings(SharedSettings):
-    """The arguments of `SemanIRUNet`."""
-
-    embed_dim: int = 60
-    depths: Sequence[int] = (4, 4, 6, 6, 6, 4, 4)
-    num_heads: Sequence[int] = (2, 4, 8, 16, 8, 4, 2)
-
-    def __post_init__(self):
-        super().__post_init__()
-        if len(self.depths) != 7:
-            raise ValueError(
-                f"depths={list(self.depths)} must list the seven stages of the U: "
-                "three down, bottom, three up"
-            )
 
 
 class _KeySemanticNet(nn.Module):
@@ -162,7 +49,8 @@ class _KeySemanticNet(nn.Module):
         window_size: Side of a window in pixels; a window has up to N = window_size² tokens.
         mlp_ratio: Hidden channels per channel of a feed-forward.
         top_k: Keys that each query keeps, 1 to N, default N/2.
-        train_top_k: Values from which one is drawn per training forward; empty: always top_k.
+        train_top_k: Values from which one is drawn per training step (`RestorationModel`: the same on all
+            ranks), elsewhere per training forward; empty: always top_k.
         img_range: The net works on (x - mean) * img_range.
         drop_path_rate: Drop path rate of the last layer, growing linearly from 0, in [0, 1).
         shift: Which windows are shifted: "alternate" (every other layer), "per_stage" (every other stage) or
@@ -195,6 +83,7 @@ class _KeySemanticNet(nn.Module):
             name = type(self).__name__
             raise TypeError(f"{name}.__init__() got an unexpected keyword argument '{unknown[0]}'")
         self.settings = settings = self.settings_type(**arguments)
+        self._step_top_k: Tensor | None = None
         self._top_k = half_of_a_window(settings.window_size) if settings.top_k is None else settings.top_k
         in_chans, stages = settings.in_chans, len(settings.depths)
         rgb_mean = (0.4488, 0.4371, 0.4040) if in_chans == 3 else (0.0,) * in_chans
@@ -215,11 +104,28 @@ class _KeySemanticNet(nn.Module):
         self.settings.check_top_k("top_k", value)
         self._top_k = value
 
+    @contextmanager
+    def one_draw(self, *numbers: int) -> Iterator[None]:
+        """Let all training forwards inside share one value of train_top_k.
+
+        Args:
+            numbers: What the value follows from, whole numbers of at least 0: seed and iteration.
+        """
+        if choices := self.settings.train_top_k:
+            # a tensor: the compiler would build the net anew for each number
+            self._step_top_k = torch.tensor(choices[drawn(len(choices), *numbers)], device="cpu")
+        try:
+            yield
+        finally:
+            self._step_top_k = None
+
     def _draw_top_k(self) -> int:
-        """One value per training forward, the same for all stages; `top_k` otherwise."""
+        """One value per training step or forward, the same for all stages; `top_k` otherwise."""
         choices = self.settings.train_top_k
         if not (self.training and choices):
             return self.top_k
+        if self._step_top_k is not None:
+            return int(self._step_top_k)
         return choices[int(torch.randint(len(choices), ()))]
 
     def _stage(self, index: int, dim: int) -> "SemanIRStage":
@@ -281,6 +187,7 @@ class SemanIR(_KeySemanticNet):
         init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_picture(x, self.settings.in_chans)
         top_k = self._draw_top_k()
         shallow = self.conv_first(self._normalize(x))
         y = self.norm_first(shallow)
@@ -329,6 +236,7 @@ class SemanIRUNet(_KeySemanticNet):
         init_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_picture(x, self.settings.in_chans)
         h, w = x.shape[-2:]
         top_k = self._draw_top_k()
         y = self.conv_first(self._normalize(pad_to_multiple(x, 8, any_size=any_size_wanted())))

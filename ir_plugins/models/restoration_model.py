@@ -129,7 +129,7 @@ class RestorationModel(ValidatingModel):
         BasicSR's has one loss of each kind, one batch and one number format, and cannot skip a step.
 
         Args:
-            current_iter: From 1; for messages.
+            current_iter: From 1; for messages, and for what a net draws once per step.
         """
         if self.mixup is not None:
             self.lq, self.gt = self.mixup(self.lq, self.gt)
@@ -138,7 +138,7 @@ class RestorationModel(ValidatingModel):
         parts = list(zip(self.lq.chunk(self.accumulate), self.gt.chunk(self.accumulate), strict=True))
         sums: dict[str, Tensor] = {}
         for number, (lq, gt) in enumerate(parts, 1):
-            with self._ranks_meet(number == len(parts)):
+            with self._ranks_meet(number == len(parts)), self._one_draw(current_iter):
                 losses = self._losses(lq, gt)
                 self.scaler.scale(torch.stack(list(losses.values())).sum()).backward()
             for name, value in losses.items():
@@ -200,6 +200,11 @@ class RestorationModel(ValidatingModel):
         if meet or not isinstance(self.net_g, DistributedDataParallel):
             return nullcontext()
         return self.net_g.no_sync()
+
+    def _one_draw(self, current_iter: int) -> AbstractContextManager:
+        """Let a net that has `one_draw(*numbers)` draw alike in all micro-batches and on all ranks."""
+        one_draw = getattr(self.get_bare_model(self.net_g), "one_draw", None)
+        return nullcontext() if one_draw is None else one_draw(self.opt.get("manual_seed") or 0, current_iter)
 
     def reduce_loss_dict(self, loss_dict: dict[str, Tensor]) -> dict[str, float]:
         # BasicSR's gives the mean to rank 0 only, but all ranks must agree whether to take the step

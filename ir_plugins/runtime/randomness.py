@@ -77,6 +77,16 @@ def kept_random_state() -> Iterator[None]:
         restore_random_state(state)
 
 
+def drawn(count: int, *numbers: int) -> int:
+    """A random whole number below `count` that follows from other numbers and from nothing else.
+
+    Args:
+        count: At least 1, far below 2**32.
+        numbers: What it follows from: whole numbers of at least 0.
+    """
+    return _mixed(numbers) % count
+
+
 @contextmanager
 def seeded(*numbers: int) -> Iterator[None]:
     """Seed the random numbers on the CPU inside, and restore their state afterwards.
@@ -85,7 +95,7 @@ def seeded(*numbers: int) -> Iterator[None]:
         numbers: The seed: whole numbers of at least 0.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    seed = _mixed(numbers)
     random.seed(seed)
     np.random.seed(seed)
     torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which seeds GPUs too
@@ -95,3 +105,8 @@ def seeded(*numbers: int) -> Iterator[None]:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
+
+
+def _mixed(numbers: tuple[int, ...]) -> int:
+    """32 bits that follow from all the numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

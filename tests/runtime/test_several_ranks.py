@@ -27,7 +27,8 @@ pytestmark = pytest.mark.usefixtures("fresh_logger")
 def test_two_ranks_learn_as_one_process_with_twice_the_batch(tiny, accumulate):
     more = [LARGER, QUIET, "train:total_iter=6", "logger:save_checkpoint_freq=6", "val:val_freq=6"]
     more += [f"train:accumulate={accumulate}"] if accumulate else []
-    more.append("network_g:drop_path_rate=0")  # each rank drops paths of its own
+    # each rank drops paths of its own, but all take the same k
+    more += ["network_g:drop_path_rate=0", "network_g:train_top_k=[3,7,12,25]"]
     ranks.train("name=two", "datasets:train:batch_size_per_gpu=1", *more)
     ranks.train("name=one", "datasets:train:batch_size_per_gpu=2", *more, ranks=1)
     two, one = state(6, "two"), state(6, "one")
