@@ -18,6 +18,7 @@ from ..pictures.environments import whole_lmdb_environment
 from ..pictures.files import existing_file, existing_folder
 from ..pictures.looks import Look, look_at_bytes, look_at_file
 from ..pictures.raw import Broken
+from ..runtime.children import Crashed, in_child
 from ..runtime.errors import UserError, listed
 from ..runtime.threads import in_threads
 from .basicsr_pairs import GT, LQ, file_names, lmdb_keys
@@ -168,7 +169,18 @@ def _check_root(where: str, root: str, backend: str) -> None:
 
 def _looks(where: str, root: str, names: list[str], backend: str) -> list[Look]:
     """The size and format of every image.  Raises UserError if some are not whole."""
-    environment = _open(where, root) if backend == "lmdb" else None
+    if backend != "lmdb":
+        return _seen(where, root, names, None)
+    try:
+        return in_child(lambda: _seen(where, root, names, _open(where, root)))
+    except Crashed as crash:
+        raise UserError(
+            f"{where}: {Path(root, 'data.mdb')} is damaged (reading it ended by {crash}); make it again"
+        ) from None
+
+
+def _seen(where: str, root: str, names: list[str], environment: Any) -> list[Look]:
+    """`_looks` in a folder, or in an open LMDB."""
 
     def readable(seen: Look) -> Look:
         if seen.bits > 16:  # OpenCV reads no colour picture from such a file

@@ -17,6 +17,7 @@ import cv2
 import lmdb
 import numpy as np
 
+from ..runtime.children import Crashed, in_child
 from ..runtime.errors import UserError, listed
 from ..runtime.locks import alone
 from ..runtime.regular import NotRegular, open_regular, reason_of
@@ -182,6 +183,7 @@ def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int
     """Make `part` the whole database, meta_info.txt included; return how many images it already held."""
     readers = 2 * workers + 8  # beyond `workers`: LMDB counts threads that have just ended
     _reserve(part, readers)
+    _try_reading(part)
     with lmdb.open(str(part), map_size=_FIRST_MAP, max_dbs=1, max_readers=readers) as env:
         record_db = env.open_db(_RECORDS)
         with env.begin(db=record_db) as txn:
@@ -223,6 +225,27 @@ def _reserve(part: Path, readers: int) -> None:
     with open(lock, "xb") as file:
         file.write(bytes(max(_LOCK_BYTES, 64 * (readers + 8))))  # 64: for each reader, and for the head
         os.fsync(file.fileno())
+
+
+def _try_reading(part: Path) -> None:
+    """Raise UserError if what a killed run has left is damaged so that reading it kills the process."""
+
+    def read() -> None:
+        with lmdb.open(str(part), readonly=True, lock=False, max_dbs=1) as env, env.begin() as txn:
+            for database in (None, env.open_db(_RECORDS, txn, create=False)):
+                for _ in txn.cursor(database):
+                    pass
+
+    if not os.path.exists(part / "data.mdb"):
+        return
+    try:
+        in_child(read)
+    except lmdb.NotFoundError:  # killed before the first commit
+        return
+    except Crashed as crash:
+        raise UserError(
+            f"{part / 'data.mdb'} is damaged (reading it ended by {crash}); delete {part} and run again"
+        ) from None
 
 
 def _encode(

@@ -1,10 +1,11 @@
 """Load a file of torch.save or safetensors once it is known to be whole and what it says to be true."""
 
+import hashlib
 import io
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,12 +13,14 @@ from typing import Any, BinaryIO
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from ..runtime.regular import open_regular
 from .announced import BadArchive, Damaged, HoldsCode, OtherTensors, Storage
 from .pickles import MOST_PICKLED, follow
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files before torch 1.6
+DIGEST = "ir_plugins.sha256"  # the key of safetensors' metadata under which this package keeps `digest_of`
 
 
 def load(path: str | Path) -> tuple[Any, dict[str, str]]:
@@ -38,7 +41,10 @@ def load(path: str | Path) -> tuple[Any, dict[str, str]]:
         if Path(path).suffix == ".safetensors":
             with safetensors.safe_open(path, "pt") as stored:
                 metadata = stored.metadata() or {}
-            return safetensors.torch.load_file(path), metadata
+            weights = safetensors.torch.load_file(path)
+            if metadata.get(DIGEST, digest := digest_of(weights)) != digest:
+                raise Damaged
+            return weights, metadata
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles of other protocols
             return torch.load(path, map_location="cpu", weights_only=True), {}
@@ -47,7 +53,8 @@ def load(path: str | Path) -> tuple[Any, dict[str, str]]:
 def check(path: str | Path) -> None:
     """Compare the checksums and sizes of a file, and follow what it would build.
 
-    Checksums are those of zip; files before torch 1.6 and safetensors have none.
+    Checksums are those of zip; files before torch 1.6 have none.  `load` compares those of safetensors, which
+    only this package writes.
 
     Args:
         path: A file of torch.save or, if its name says so, of safetensors.
@@ -65,6 +72,19 @@ def check(path: str | Path) -> None:
                 return
         file.seek(0)
         (_check_zip if begin == b"PK\3\4" else _check_old)(file)
+
+
+def digest_of(weights: Mapping[str, Tensor]) -> str:
+    """A SHA-256 of names, types, shapes and numbers.
+
+    Args:
+        weights: A state dict.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 @contextmanager

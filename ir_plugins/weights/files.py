@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import UserError
 from ..runtime.storage import save_whole, written_whole
-from .archives import BadArchive, load
+from .archives import DIGEST, BadArchive, digest_of, load
 from .recognition import architecture, recognise
 
 USUAL_KEYS = ("params", "params_ema", "state_dict")  # of weights in published files
@@ -111,7 +111,8 @@ def save_weights(
         if path.suffix == ".pth":
             save_whole({param_key: own} | ({NETWORK: dict(network)} if network else {}), path)
         else:
-            metadata = {"format": "pt"} | ({NETWORK: json.dumps(network)} if network else {})
+            metadata = {"format": "pt", DIGEST: digest_of(own)}
+            metadata |= {NETWORK: json.dumps(network)} if network else {}
             with written_whole(path) as file:
                 file.write(safetensors.torch.save(own, metadata=metadata))
     except OSError as error:

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from lmdbs import both_codecs, make_folder
+from lmdbs import both_codecs, forge_size, make_folder
 
-from ir_plugins.data.checks import cut_off
+from ir_plugins.data.checks import check_dataset, cut_off
 from ir_plugins.pictures.environments import LMDB_READING, lmdb_environment
 from ir_plugins.pictures.lmdb import write_lmdb
 from ir_plugins.pictures.store import Store
@@ -81,3 +81,14 @@ def test_a_full_disk_in_memory(tmp_path, pages):
         subprocess.run(["umount", str(disk)], check=True)
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1
     assert "x.lmdb cannot be written" in ended.stderr and "0 MB are free there" in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
+def test_a_lie_about_a_size_does_not_kill_the_check(database):
+    """LMDB believes it, and reads beyond its map."""
+    block = {"type": "PairedDataset", "io_backend": {"type": "lmdb"}, "dataroot_gt": str(database)}
+    block |= {"dataroot_lq": str(database), "name": "x"}
+    assert check_dataset("datasets:val", block) == 8
+    forge_size(database / "data.mdb", b"0003")
+    with pytest.raises(UserError, match=r"data\.mdb is damaged \(reading it ended by SIG"):
+        check_dataset("datasets:val", block)

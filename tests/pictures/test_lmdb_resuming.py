@@ -4,13 +4,25 @@ import json
 import os
 import shutil
 import signal
+import sys
 
 import cv2
 import lmdb
 import numpy as np
 import pytest
 from children import SERVER
-from lmdbs import LAYOUT, block, both_codecs, contents, decode, make_folder, noise, refused, run_killed
+from lmdbs import (
+    LAYOUT,
+    block,
+    both_codecs,
+    contents,
+    decode,
+    forge_size,
+    make_folder,
+    noise,
+    refused,
+    run_killed,
+)
 
 from ir_plugins.data.checks import check_dataset
 from ir_plugins.pictures import lmdb as lmdb_module
@@ -201,3 +213,13 @@ def test_a_damaged_partial_database_is_named(tmp_path):
     shutil.rmtree(part)
     part.write_bytes(b"")
     refused(source, tmp_path / "x.lmdb", "cannot be written", "x.lmdb.part")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
+def test_a_partial_database_that_kills_its_reader_is_named(tmp_path):
+    source = make_folder(tmp_path / "in", 3)
+    run_killed(source, tmp_path / "x.lmdb", "lmdb._verify", 1)
+    forge_size(tmp_path / "x.lmdb.part/data.mdb", b"0001")
+    refused(
+        source, tmp_path / "x.lmdb", "data.mdb is damaged (reading it ended by SIG", "delete", "run again"
+    )
