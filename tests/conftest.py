@@ -2,6 +2,7 @@
 
 import logging
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 
 # threads would wait for each other more than they compute, above all where another process runs too
 torch.set_num_threads(1)
+
+
+# nohup and a shell's & let a process ignore them, and every process that it starts
+for number in (getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,12 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from basicsr.models import build_model
-from basicsr.utils import get_env_info, get_root_logger, get_time_str
+from basicsr.utils import get_env_info, get_root_logger
 from basicsr.utils.options import dict2str
 
 from ..models.interface import trainable
@@ -23,7 +22,7 @@ from ..runtime.output import lenient_output
 from ..runtime.storage import sha256
 from ..training.folders import locked, make_folders
 from ..training.loaders import testing_loaders
-from ..training.logs import open_log
+from ..training.logs import open_log, unused_log
 from ..training.preflight import prepare
 
 
@@ -50,7 +49,7 @@ def test(arguments: Namespace) -> None:
 
 def _test(opt: Options) -> None:
     torch.backends.cudnn.benchmark = True
-    log_file = Path(opt["path"]["log"], f"test_{opt['name']}_{get_time_str()}.log")
+    log_file = unused_log(opt["path"]["log"], f"test_{opt['name']}")
     if opt["rank"] == 0:
         make_folders(opt, log_file, fresh=True)
     wait_for_all()

@@ -8,10 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from basicsr.utils import get_root_logger
+from basicsr.utils import get_root_logger, get_time_str
 
 from ..options.reading import Options
 from .monitoring import started_writer
+
+
+def unused_log(folder: str | Path, name: str) -> Path:
+    """Where a run may log: no earlier start has taken it, not even one within this second.
+
+    Args:
+        folder: Of the run.
+        name: Of the run, after "train_" or "test_".
+    """
+    stem, number = f"{name}_{get_time_str()}", 1
+    while (file := Path(folder, f"{stem}{f'_{number}' if number > 1 else ''}.log")).exists():
+        number += 1
+    return file
 
 
 def open_log(file: Path) -> logging.Logger:

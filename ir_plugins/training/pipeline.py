@@ -15,7 +15,7 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from basicsr.models import build_model
-from basicsr.utils import get_env_info, get_time_str
+from basicsr.utils import get_env_info
 from basicsr.utils.options import dict2str
 
 from ..models.interface import TrainableModel, trainable
@@ -35,7 +35,7 @@ from ..runtime.regular import MOST_TEXT, read_regular
 from ..runtime.storage import numbered_states, written_whole
 from .folders import clear, locked, make_folders
 from .loaders import train_loader, validation_loaders
-from .logs import open_log, tensorboard
+from .logs import open_log, tensorboard, unused_log
 from .preflight import prepare
 from .run import Run
 from .states import check_fits_run, find_state
@@ -68,7 +68,7 @@ def train(arguments: Namespace) -> None:
 
 def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_file: str) -> None:
     _be_deterministic(bool(opt["train"].get("deterministic")))
-    log_file = Path(opt["path"]["log"], f"train_{opt['name']}_{get_time_str()}.log")
+    log_file = unused_log(opt["path"]["log"], f"train_{opt['name']}")
     _prepare_folders(opt, state, option_file, log_file)
     logger = open_log(log_file)
     file_only = FileOnly(logger)

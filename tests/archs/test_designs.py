@@ -193,7 +193,7 @@ def test_designs_train_from_an_option_file_alone(tiny, fresh_logger, net, attent
         ({"attention": {"window_size": 8}}, "attention: {'window_size': 8} must be a name or {type: name"),
         ({"ffn": {"type": "mlp", "dim": 8}}, "mlp takes no 'dim'"),
         ({"ffn": ["mlp", "gdfn", "frfn"]}, "ffn: 3 designs for "),
-        ({"attention": 3}, "attention: 3 must be a name or {type: name, ...}; choose assa"),
+        ({"attention": 3}, "attention: is 3; expected text or a block of keys"),
     ],
 )
 def test_a_design_that_cannot_work_gets_one_line(workplace, capsys, net, designs, message):

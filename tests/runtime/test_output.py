@@ -32,7 +32,10 @@ def test_a_list_that_cannot_be_printed_is_an_error_of_one_line(monkeypatch, caps
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["list", "archs"]) == 2
         monkeypatch.undo()
-    assert capsys.readouterr().err == "basicsr list: error: standard output: No space left on device\n"
+    assert (
+        capsys.readouterr().err
+        == "basicsr list: error: standard output: No space left on device; make room\n"
+    )
 
 
 def test_an_error_that_cannot_be_printed_keeps_its_status(monkeypatch):

@@ -225,4 +225,4 @@ def test_a_picture_that_is_gone_is_reported_in_one_line(option_file, monkeypatch
     monkeypatch.setattr(pipeline, "train_loader", without)
     assert short("gone") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("basicsr train: error: ") and ".png" in error and "No such file" in error
+    assert error.startswith("basicsr train: error: ") and ".png" in error and "no such file" in error.lower()

@@ -121,7 +121,7 @@ def test_a_run_that_cannot_begin_leaves_no_folder(run, monkeypatch, capsys):
     monkeypatch.setattr(folders, "written_whole", full)
     before = tree()
     assert run("train") == 2 and tree() == before
-    assert "No space left on device: 'experiments/tiny/tiny.yml'" in capsys.readouterr().err
+    assert "experiments/tiny/tiny.yml: No space left on device" in capsys.readouterr().err
 
 
 def test_half_written_files_are_not_archived(run):

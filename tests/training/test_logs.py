@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ir_plugins.training import logs
 from ir_plugins.training.logs import open_log
 
 pytestmark = pytest.mark.usefixtures("fresh_logger", "workplace")
@@ -26,6 +27,16 @@ def test_a_log_on_a_full_disk_costs_one_line_and_goes_on_later(capsys):
     assert "room again" in Path("room.log").read_text()
 
 
-def test_names_that_are_no_valid_text_are_logged():
+def test_a_second_start_within_a_second_keeps_the_first_log(monkeypatch):
+    monkeypatch.setattr(logs, "get_time_str", lambda: "20261121_170000")
+    for expected in ("train_x_20261121_170000.log", "train_x_20261121_170000_2.log"):
+        file = logs.unused_log(".", "train_x")
+        file.touch()
+        assert file.name == expected
+
+
+def test_names_that_are_no_valid_text_are_logged(monkeypatch):
+    # pytest cannot report such text itself
+    monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", False)
     open_log(Path("run.log")).info("picture \udcff\u0142.png")
     assert "picture \\udcff\u0142.png" in Path("run.log").read_text(encoding="utf-8")

@@ -202,7 +202,7 @@ BAD = [
         "sets:snow",
         "gives 1 channels, but rain 3; all must give as many",
     ),
-    (lambda s: s | {2: {"dataroot_gt": "gt"}}, "sets:2:dataroot_lq", "is missing"),
+    (lambda s: s | {"2": {"dataroot_gt": "gt"}}, "sets:2:dataroot_lq", "is missing"),
 ]
 
 
