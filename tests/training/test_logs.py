@@ -36,7 +36,10 @@ def test_a_second_start_within_a_second_keeps_the_first_log(monkeypatch):
 
 
 def test_names_that_are_no_valid_text_are_logged(monkeypatch):
-    # pytest cannot report such text itself
-    monkeypatch.setattr(logging.getLogger("basicsr"), "propagate", False)
-    open_log(Path("run.log")).info("picture \udcff\u0142.png")
+    logger = open_log(Path("run.log"))
+    # the others are of pytest, which cannot report such text
+    files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    monkeypatch.setattr(logger, "handlers", files)
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.info("picture \udcff\u0142.png")
     assert "picture \\udcff\u0142.png" in Path("run.log").read_text(encoding="utf-8")
