@@ -29,7 +29,10 @@ def whole_memory() -> float:
 
 def amount(size: float) -> str:
     """A number of bytes in words, as "3.2 GB"."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return f"{size / 1e3:.1f} KB"
 
 
 def _of_machine() -> float:

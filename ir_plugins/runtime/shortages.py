@@ -5,8 +5,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
 
+from .capacity import amount
 from .errors import UserError
 from .regular import TooLarge
 
@@ -19,7 +20,8 @@ SHARED_MEMORY = re.compile(
 )
 MEMORY = re.compile(
     r"annot allocate memory|can't allocate memory|not enough memory|bad_alloc|Insufficient memory|"
-    r"failed to map segment|static TLS block|Storage size calculation overflowed|could not create a primitive"
+    r"failed to map segment|static TLS block|Storage size calculation overflowed|"
+    r"could not create a primitive(?! descriptor)"
 )
 ASKED = re.compile(r"(?:tried to allocate|Unable to allocate|Failed to allocate) ([\d.]+) (\w+)", re.I)
 UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
@@ -90,7 +92,7 @@ def shared_memory() -> str:
         usage = shutil.disk_usage(SHARED)
     except OSError:
         return "shared memory ran out"
-    return f"shared memory ran out: {SHARED} has {_amount(usage.total)}, {_amount(usage.free)} of them free"
+    return f"shared memory ran out: {SHARED} has {amount(usage.total)}, {amount(usage.free)} of them free"
 
 
 def _is_fork(error: BaseException, text: str) -> bool:
@@ -123,7 +125,7 @@ def _limit(name: str, letter: str) -> str | None:
         return None
     if value == resource.RLIM_INFINITY:
         return None
-    shown = _amount(value) if name in ("AS", "DATA", "FSIZE", "STACK") else str(value)
+    shown = amount(value) if name in ("AS", "DATA", "FSIZE", "STACK") else str(value)
     return f"`ulimit -{letter}` allows {shown}"
 
 
@@ -131,7 +133,7 @@ def _asked(text: str) -> str:
     found = ASKED.search(text)
     if found is None or found[2] not in UNITS:
         return ""
-    return f" when {_amount(float(found[1].rstrip('.')) * UNITS[found[2]])} more were asked for"
+    return f" when {amount(float(found[1].rstrip('.')) * UNITS[found[2]])} more were asked for"
 
 
 def _less(error: BaseException, command: str) -> str:
@@ -157,19 +159,9 @@ def _named(error: BaseException) -> str:
 
 def _full() -> str:
     """The folders without room that a command may write to, as a clause."""
-    folders = {".": Path.cwd(), "TMPDIR": Path(os.environ.get("TMPDIR", "/tmp")), SHARED: Path(SHARED)}
     full = []
-    for name, folder in folders.items():
-        try:
+    for folder in (os.curdir, os.environ.get("TMPDIR", "/tmp"), SHARED):
+        with suppress(OSError):
             if shutil.disk_usage(folder).free < 1 << 20:
-                full.append(name if name == str(folder) else f"{folder}")
-        except OSError:
-            continue
+                full.append(os.path.abspath(folder))
     return f" in {', '.join(full)}" if full else ""
-
-
-def _amount(size: float) -> str:
-    for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if size >= unit:
-            return f"{size / unit:,.1f} {name}"
-    return f"{size / 1e3:.1f} KB"

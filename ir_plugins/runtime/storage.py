@@ -1,10 +1,9 @@
-"""Write files whole or not at all, and check that a file is intact."""
+"""Write files whole or not at all, and recognise them by their SHA-256."""
 
 import errno
 import hashlib
 import os
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -83,23 +82,6 @@ def save_whole(content: Any, path: str | Path) -> str:
         except RuntimeError as error:  # torch's writer hides what the file said
             raise hashing.error or OSError(errno.EIO, str(error), str(path)) from error
     return hashing.digest.hexdigest()
-
-
-def is_intact(path: str | Path, digest: str | None = None) -> bool:
-    """Whether a file of torch.save is complete.
-
-    torch writes a checksum of every record, but does not compare it when it reads.
-
-    Args:
-        path: The file.
-        digest: A SHA-256 that the file must have; default: any.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            whole = archive.testzip() is None
-    except Exception:  # a damaged directory may ask for a password, or to unpack what was never packed
-        return False
-    return whole and (digest is None or digest == sha256(path))
 
 
 def sha256(path: str | Path) -> str:

@@ -149,5 +149,6 @@ def _archive_name(folder: Path) -> str:
 
 def _heading() -> bytes:
     """What BasicSR's copy_opt_file puts above the options: when and by which command the run began."""
-    command = " ".join(" ".join(sys.argv).split())  # a line break would end the comment
-    return f"# GENERATE TIME: {time.asctime()}\n# CMD:\n# {command}\n\n".encode(errors="backslashreplace")
+    # a line break would end the comment, and YAML holds printable characters only
+    command = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(sys.argv))
+    return f"# GENERATE TIME: {time.asctime()}\n# CMD:\n# {command}\n\n".encode()

@@ -1,6 +1,5 @@
 """Find everything that is bound to fail, before a folder is made or renamed."""
 
-import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from ..checks import option_file
 from ..checks.rehearsal import fetches, try_metric
 from ..data.checks import check_dataset
 from ..options.basicsr_keys import with_whole_numbers
-from ..options.parsing import shown, unprintable
 from ..options.problems import Problem, reason, report, value_at
 from ..options.reading import Options, complete, read_options
 from ..options.registries import entries, registered
@@ -26,6 +24,7 @@ from ..options.signatures import Keys
 from ..runtime.distributed import from_first_rank, gathered, is_first_here, start
 from ..runtime.errors import UserError
 from ..runtime.plugins import load_plugins
+from ..weights.announced import HoldsCode, OtherTensors
 from ..weights.archives import BadArchive, check
 from ..weights.fetching import Absent, fetch
 from ..weights.files import check_fits, read_weights
@@ -51,8 +50,6 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
     Raises:
         UserError: One line for each problem.
     """
-    if is_train:
-        _check_command_line(sys.argv)
     load_plugins(arguments.plugin)
     source = arguments.opt, arguments.force_yml  # for messages
     options, absent = _checked_options(arguments, is_train=is_train)
@@ -80,15 +77,6 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
         report(_batch_problems(options, counts["train"]), *source)
     set_random_seed(options["manual_seed"] + options["rank"])
     return options
-
-
-def _check_command_line(words: list[str]) -> None:
-    """Refuse what BasicSR could not write into its copy of the option file, in a comment of one line."""
-    for word in words:
-        character = r"\n" if "\n" in word else unprintable(word)
-        if character is not None:
-            text = f"{shown(word)} holds {character}"
-            raise UserError(f"{text}, and a run notes its command line in one line; write it without")
 
 
 def _checked_options(arguments: Namespace, *, is_train: bool) -> tuple[Options, list[tuple[Keys, Absent]]]:
@@ -234,7 +222,10 @@ def _weight_problems(options: Options) -> Iterator[Problem]:
 
 
 def _own_file_problems(options: Options) -> Iterator[Problem]:
-    """Check the weight files that networks and losses read themselves, who take damaged ones."""
+    """Look for damage in the weight files that networks and losses read themselves, who do not.
+
+    A plugin's class may read whatever else it likes, such as TorchScript.
+    """
     blocks: dict[tuple[str, ...], Any] = {
         ("train", key): value for key, value in (options.get("train") or {}).items()
     }
@@ -245,4 +236,5 @@ def _own_file_problems(options: Options) -> Iterator[Problem]:
                 try:
                     check(value)
                 except (BadArchive, OSError) as error:
-                    yield Problem((*keys, key), f"{value}: {error}")
+                    if not isinstance(error.__cause__, (HoldsCode, OtherTensors)):
+                        yield Problem((*keys, key), f"{value}: {error}")

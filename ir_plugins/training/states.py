@@ -7,8 +7,8 @@ from basicsr.utils import check_resume
 
 from ..options.reading import Options
 from ..runtime.errors import UserError
-from ..runtime.storage import is_intact, numbered_states
-from ..weights.archives import BadArchive, load
+from ..runtime.storage import numbered_states, sha256
+from ..weights.archives import BadArchive, check, load
 from .preflight import check_weights
 from .resuming import check_fits_model, rehearsed
 from .soundness import unsound
@@ -81,6 +81,17 @@ def _read(path: Path, opt: Options) -> tuple[dict[str, Any], str | None]:
         weights = Path(opt["path"]["models"], Path(name).name)
         if not weights.is_file():
             return {}, f"the weights that belong to it are missing: {weights}"
-        if not is_intact(weights, digest):
+        if not _is_intact(weights, digest):
             return {}, f"the weights that belong to it are damaged or of another run: {weights}"
     return state, None
+
+
+def _is_intact(weights: Path, digest: str | None) -> bool:
+    """Whether a file has a SHA-256; without one, whether it can be read."""
+    try:
+        if digest is not None:
+            return digest == sha256(weights)
+        check(weights)
+    except (BadArchive, OSError):
+        return False
+    return True

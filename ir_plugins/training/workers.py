@@ -50,7 +50,7 @@ class _Batches(Iterator[Any]):
 
     def __init__(self, loader: Iterable[Any], cut_off: Callable[[], str]):
         self._cut_off = cut_off
-        self._waiting, self._news, self._handler = False, True, None
+        self._waiting, self._news, self._at_end, self._handler = False, True, False, None
         self._workers: list[Any] = []
         try:
             self._batches = iter(loader)
@@ -69,7 +69,10 @@ class _Batches(Iterator[Any]):
                 self._news = False
                 self._look()
             return next(self._batches)
-        except (StopIteration, UserError):
+        except StopIteration:
+            self._at_end = True
+            raise
+        except UserError:
             raise
         except Exception as error:
             self.blame(error)
@@ -80,7 +83,8 @@ class _Batches(Iterator[Any]):
     def blame(self, error: Exception) -> None:
         """Raise UserError if a worker's death explains an error."""
         text = str(error)
-        if "in DataLoader worker process" in text:  # the worker's own error
+        # the worker's own error, or one after the last batch, when all workers have ended
+        if self._at_end or "in DataLoader worker process" in text:
             return
         deadline = time.monotonic() + 1
         while self._workers and time.monotonic() < deadline:

@@ -42,7 +42,7 @@ def load(path: str | Path) -> tuple[Any, dict[str, str]]:
             with safetensors.safe_open(path, "pt") as stored:
                 metadata = stored.metadata() or {}
             weights = safetensors.torch.load_file(path)
-            if metadata.get(DIGEST, digest := digest_of(weights)) != digest:
+            if DIGEST in metadata and metadata[DIGEST] != digest_of(weights):
                 raise Damaged
             return weights, metadata
         with warnings.catch_warnings():

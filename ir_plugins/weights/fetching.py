@@ -1,5 +1,6 @@
 """Weights that losses and metrics take from torch.hub's cache, or fetch into it."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,12 +72,12 @@ def fetch(absent: Absent) -> Path:
         UserError: There is no network, no room, or something else at that address.
     """
     path, patience = absent.path, socket.getdefaulttimeout()
-    # the name ends in the first digits of the content's SHA-256
-    _, dash, digits = path.stem.rpartition("-")
+    # torchvision's names end in the first digits of the content's SHA-256, others' in any word
+    digits = re.search("-([0-9a-f]{8,64})$", path.stem)
     socket.setdefaulttimeout(SECONDS)  # torch would wait forever
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(absent.url, str(path), hash_prefix=digits if dash else None)
+        torch.hub.download_url_to_file(absent.url, str(path), hash_prefix=digits and digits[1])
     except (OSError, RuntimeError, HTTPException) as error:  # URLError is an OSError
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(

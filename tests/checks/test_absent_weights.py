@@ -14,7 +14,7 @@ from tiny_runs import fails
 
 from ir_plugins.cli import main
 from ir_plugins.training import preflight
-from ir_plugins.weights.fetching import Absent, cached, offline
+from ir_plugins.weights.fetching import Absent, cached, fetch, offline
 
 LAYERS = "layer_weights: {conv2_1: 1.0}"
 NEED = {
@@ -92,3 +92,14 @@ def test_nothing_is_fetched_while_a_file_is_checked():
     assert caught.value.path == Path("hub/checkpoints/a-12345678.pth").resolve()
     with pytest.raises(Absent, match=r"vgg19-dcbb9e9d.pth is not there"):
         cached("vgg19")
+
+
+@pytest.mark.parametrize(
+    ("name", "digits"),
+    [("vgg19-dcbb9e9d.pth", "dcbb9e9d"), ("net.pth", None), ("maniqa-koniq.pth", None), ("net-v2.pth", None)],
+)
+def test_only_digits_in_a_name_are_compared(name, digits, monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, hash_prefix: seen.append(hash_prefix))
+    fetch(Absent(f"https://nowhere.example/{name}", Path("hub", name)))
+    assert seen == [digits]

@@ -11,7 +11,7 @@ from ir_plugins.runtime.capacity import amount, free_memory
 
 def test_it_is_less_than_the_machine_has():
     assert free_memory() > 1e6
-    assert amount(2.5e9) == "2.5 GB" and amount(2.5e6) == "2.5 MB"
+    assert amount(2.5e9) == "2.5 GB" and amount(2.5e6) == "2.5 MB" and amount(2500) == "2.5 KB"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -89,6 +89,7 @@ def test_each_shortage_has_its_line(case):
     "error",
     [
         ValueError("5 is no size"),
+        RuntimeError("could not create a primitive descriptor for the convolution forward propagation"),
         UserError("a mistake"),
         system(errno.ENOENT, "a.png"),
         TooLarge(errno.EFBIG, "it has 9 MB", "a.yml"),

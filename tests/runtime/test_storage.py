@@ -2,13 +2,12 @@ import builtins
 import errno
 import hashlib
 import os
-import zipfile
 
 import pytest
 import torch
 
 from ir_plugins.runtime.errors import file_fault
-from ir_plugins.runtime.storage import is_intact, save_whole, written_whole
+from ir_plugins.runtime.storage import save_whole, written_whole
 
 
 @pytest.fixture
@@ -154,66 +153,3 @@ def test_what_cannot_be_pickled_is_no_trouble_of_the_disk(tmp_path):
     with pytest.raises(Exception, match="pickle") as error:
         save_whole({"function": lambda: 0}, tmp_path / "a.pth")
     assert not isinstance(error.value, OSError) and listed(tmp_path) == []
-
-
-def test_what_was_written_is_intact(saved):
-    path, digest = saved
-    assert is_intact(path) and is_intact(str(path), digest)
-
-
-def test_another_file_is_not_the_one_written(saved):
-    path, digest = saved
-    save_whole({"weights": torch.zeros(3)}, path)
-    assert is_intact(path) and not is_intact(path, digest)
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\x03\x04" + bytes(300), "folder"])
-def test_what_is_no_archive_is_not_intact(tmp_path, content):
-    path = tmp_path / "a.pth"
-    if content == "folder":
-        path.mkdir()
-    elif content is not None:
-        path.write_bytes(content)
-    assert not is_intact(path)
-
-
-def test_a_truncated_file_is_found_out(saved):
-    path, _ = saved
-    whole = path.read_bytes()
-    for length in [*range(0, len(whole), 97), len(whole) - 1]:
-        path.write_bytes(whole[:length])
-        assert not is_intact(path), length
-
-
-def test_a_flipped_bit_of_the_data_is_found_out_without_a_digest(saved):
-    path, _ = saved
-    whole = path.read_bytes()
-    start = whole.index(torch.arange(1500.0).numpy().tobytes())
-    for position in range(start, start + 6000, 61):
-        flip(path, whole, position)
-        assert not is_intact(path), position
-
-
-def test_a_flipped_bit_anywhere_is_found_out_with_one(saved):
-    path, digest = saved
-    whole = path.read_bytes()
-    for position in range(0, len(whole), 19):
-        flip(path, whole, position)
-        assert not is_intact(path, digest), position
-
-
-def test_no_damage_raises(saved):
-    """The directory at the end says how to read each record, so a flipped bit there has odd effects."""
-    path, _ = saved
-    whole = path.read_bytes()
-    directory = zipfile.ZipFile(path).start_dir
-    for position in range(directory, len(whole), 2):
-        for bit in (0, 5):
-            flip(path, whole, position, bit)
-            is_intact(path)
-
-
-def flip(path, whole, position, bit=2):
-    damaged = bytearray(whole)
-    damaged[position] ^= 1 << bit
-    path.write_bytes(damaged)

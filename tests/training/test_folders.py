@@ -11,6 +11,7 @@ import torch
 from tiny_runs import tree
 
 from ir_plugins.cli import main
+from ir_plugins.options.reading import read_options
 from ir_plugins.runtime.locks import alone
 from ir_plugins.training import folders
 from ir_plugins.training.folders import make_folders
@@ -133,9 +134,15 @@ def test_half_written_files_are_not_archived(run):
     assert not list(Path("results").rglob(left.name)) and len(list(Path("results").rglob(mine.name))) == 1
 
 
-def test_the_copy_of_the_option_file_says_how_the_run_began(tiny):
+@pytest.mark.parametrize(
+    "word", ["--x", "a\udcff.yml", "--force_yml=train={\nlr: 1}", "\x1b[2J", "\x85\ufeff"]
+)
+def test_the_copy_of_the_option_file_says_how_the_run_began(tiny, monkeypatch, word):
+    monkeypatch.setattr("sys.argv", ["basicsr", "train", word])
     make_folders(options("train"), Path("experiments/tiny/run.log").absolute(), "tiny.yml", fresh=True)
-    head, rest = Path("experiments/tiny/tiny.yml").read_text().split("\n\n", 1)
+    copy = Path("experiments/tiny/tiny.yml")
+    assert read_options(str(copy)) == read_options("tiny.yml")
+    head, rest = copy.read_text().split("\n\n", 1)
     assert head.startswith("# GENERATE TIME: ") and all(line.startswith("#") for line in head.splitlines())
     assert rest == Path("tiny.yml").read_text()
 

@@ -117,6 +117,13 @@ def test_all_batches_arrive():
     assert not multiprocessing.active_children()
 
 
+def test_an_error_after_the_last_batch_stays_what_it_is():
+    """Then all workers have ended, and nobody is to blame."""
+    with pytest.raises(RuntimeError, match="of the last validation"), batches_of(loader(lambda: None)) as all:
+        list(all)
+        raise RuntimeError("of the last validation")
+
+
 def test_a_worker_that_is_stuck_does_not_keep_the_process(monkeypatch):
     monkeypatch.setattr(loading, "MP_STATUS_CHECK_INTERVAL", 0.2)
     begin = time.monotonic()
