@@ -3,6 +3,7 @@
 import importlib
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from http.client import HTTPException
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..runtime.arguments import check_side
 from ..runtime.errors import UserError
 from ..runtime.randomness import kept_random_state
 from ..weights.archives import BadArchive, check
-from ..weights.fetching import cached
+from ..weights.fetching import Absent, cached
 from ..weights.files import read_weights
 from .pictures import Picture, Planes, planes
 from .registering import metric
@@ -114,8 +115,10 @@ def _built(name: str, classifier: str, build: Callable[[Any], nn.Module]) -> nn.
 
 def _weight_files(package: ModuleType, classifier: str) -> list[Path]:
     """The files that a package reads its network from, as far as they are there."""
-    cached = Path(torch.hub.get_dir(), "checkpoints").glob(f"{classifier}-*.pth")
-    return [*cached, *Path(str(package.__file__)).parent.glob(f"weights/*/{classifier[:4]}*.pth")]
+    files = [*Path(str(package.__file__)).parent.glob(f"weights/*/{classifier[:4]}*.pth")]
+    with suppress(Absent):  # the package fetches it
+        files.append(cached(classifier))
+    return files
 
 
 def _rgb(x: Planes, data_range: float) -> Tensor:

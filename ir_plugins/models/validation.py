@@ -264,7 +264,7 @@ class ValidatingModel(SavingModel):
         except OSError as error:
             if not self.is_train:
                 raise
-            get_root_logger().warning(f"{path}: not saved: {error.strerror}; training continues")
+            get_root_logger().warning(f"{path}: not saved: {error.strerror or error}; training continues")
 
     def _log_validation_metric_values(self, current_iter, dataset_name, tb_logger) -> None:
         if self.is_train:

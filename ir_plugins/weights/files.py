@@ -185,7 +185,7 @@ def _read(path: str | Path) -> tuple[Any, Any]:
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except BadArchive as error:
         raise UserError(f"{path}: {error}") from error
     stored = None

@@ -121,6 +121,7 @@ def test_one_wrong_bit_or_average_in_weights(tiny, capsys):
             assert f"{file}: {reason}" in error
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("block", [("network_g",), ("network_d",), ("train", "own_opt")])
 def test_files_that_networks_and_losses_read_themselves(workplace, block):
     from ir_plugins.training.preflight import _own_file_problems
