@@ -19,11 +19,13 @@ from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..archs.building import build_on_meta
 from ..models.restoration_model import RestorationModel
-from ..models.saving import SavingModel
 from ..options.reading import Options
 from ..options.registries import registered
 from .soundness import is_count, is_number
 
+# methods by which a model makes its optimizers and schedules
+BUILDING = ("__init__", "init_training_settings", "setup_optimizers", "get_optimizer", "setup_schedulers")
+KNOWN = ("torch", "basicsr", "ir_plugins")  # packages whose schedules keep their lists; a plugin's may not
 CHOSEN_ANEW = ("fused", "foreach")  # by how the optimizer was built, whatever the state says
 
 
@@ -37,8 +39,7 @@ def rehearsed(opt: Options) -> RestorationModel | None:
         None if the model chooses its own optimizers, or its network cannot be built without memory.
     """
     kind = registered(MODEL_REGISTRY, opt["model_type"])
-    methods = ("__init__", "setup_optimizers", "get_optimizer", "setup_schedulers")
-    if any(getattr(kind, name, None) is not getattr(RestorationModel, name) for name in methods):
+    if any(getattr(kind, name, None) is not getattr(RestorationModel, name) for name in BUILDING):
         return None
     if (net := build_on_meta(opt["network_g"])) is None:
         return None
@@ -69,7 +70,8 @@ def check_fits_model(state: Mapping[str, Any], model: Any) -> None:
 
 
 def _check(state: Mapping[str, Any], model: Any) -> None:
-    follows = model.follows(state) if isinstance(model, SavingModel) else True
+    # of ours, perhaps within an adapter; BasicSR's always go on as they were
+    follows = model.follows(state) if hasattr(model, "follows") else True
     for name, mine in (("optimizers", model.optimizers), ("schedulers", model.schedulers)):
         if follows and len(state[name]) != len(mine):
             raise ValueError(f"it holds {len(state[name])} {name}, and this run has {len(mine)}")
@@ -216,6 +218,7 @@ def _check_scheduler(scheduler: Any, saved: dict[str, Any], state: Mapping[str, 
         raise ValueError(
             f"its schedule is at {_shown(saved['last_epoch'])}, after {state['iter']} iterations"
         )
+    known = type(scheduler).__module__.partition(".")[0] in KNOWN
     lengths: dict[int, set[int]] = {}
     for key, value in mine.items():
         if key not in saved:
@@ -227,7 +230,9 @@ def _check_scheduler(scheduler: Any, saved: dict[str, Any], state: Mapping[str, 
             # a state of ours was made by these options; BasicSR's may be of others
             of_ours = isinstance(value, dict | list | tuple) and "recipe" in state
             fits = theirs == value if of_ours else _alike(value, theirs)
-            if isinstance(value, list | tuple):
+            if isinstance(value, dict | list | tuple) and not known:
+                fits = isinstance(theirs, type(value))
+            elif isinstance(value, list | tuple):
                 lengths.setdefault(len(value), set()).add(len(theirs) if fits else 0)
         if not fits:
             raise ValueError(f"its schedule's {key} is {_shown(theirs)}, here {_shown(value)}")

@@ -8,7 +8,11 @@ import pytest
 import torch
 from small_model import batches, content, small_model, train_on
 
+from ir_plugins.models.interface import OverridingModel
+from ir_plugins.models.restoration_model import RestorationModel
+from ir_plugins.options import registries
 from ir_plugins.runtime.randomness import random_state
+from ir_plugins.training import resuming
 from ir_plugins.training.resuming import check_fits_model, rehearsed
 from ir_plugins.training.soundness import unsound
 from ir_plugins.weights.archives import BadArchive, load
@@ -311,3 +315,48 @@ def test_moments_follow_the_layout_of_their_parameters(small):
         train_on(one, batches(STEPS + 1)[STEPS:], STEPS + 1)
     ours, theirs = content(model), content(other)
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
+
+
+def test_a_new_recipe_counts_for_a_subclass_too(small):
+    """It came through the search for states, then its adapter was compared with the old schedule."""
+    _, state = trained("AdamW")
+    changed = options("AdamW") | {"scheduler": {"type": "CosineAnnealingLR", "T_max": 9}}
+    check_fits_model(state, OverridingModel(small_model(**changed)))
+
+
+class Remembering(torch.optim.lr_scheduler.LRScheduler):
+    """A plugin's schedule with lists that grow."""
+
+    def __init__(self, optimizer, last_epoch=-1):
+        self.rates, self.places = [], {}
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self):
+        self.rates.append(-0.5)
+        self.places["last"] = 0.25
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+
+def test_a_plugins_schedule_may_change_its_lists(small, monkeypatch):
+    monkeypatch.setitem(registries.SCHEDULERS, "Remembering", Remembering)
+    recipe = options("AdamW") | {"scheduler": {"type": "Remembering"}}
+    model = small_model(**recipe)
+    train_on(model, batches(STEPS))
+    state = {"epoch": 0, "iter": STEPS, **model.training_state()}
+    check_fits_model(state, small_model(**recipe))
+    state["schedulers"][0]["rates"] = 3
+    with pytest.raises(ValueError, match="its schedule's rates is 3"):
+        check_fits_model(state, small_model(**recipe))
+
+
+def test_a_model_that_adds_an_optimizer_is_not_rehearsed(small, monkeypatch):
+    opt = small_model(**options("AdamW")).opt
+    assert rehearsed(opt) is not None
+
+    class Two(RestorationModel):
+        def init_training_settings(self):
+            super().init_training_settings()
+            self.optimizers.append(torch.optim.SGD(self.net_g.parameters(), lr=1.0))
+
+    monkeypatch.setattr(resuming, "registered", lambda *_: Two)
+    assert rehearsed(opt) is None
