@@ -1,8 +1,20 @@
-"""Checks of arguments that several rooms share; each raises UserError, which is a ValueError."""
+"""Checks of arguments that several rooms share; those that raise, raise UserError, which is a ValueError."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from .errors import UserError
+
+MOST = 2**62  # of a number; a few more must fit into 64 bits
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number of at least 0, and no bool.
+
+    Args:
+        value: Anything that a file may hold.
+    """
+    return type(value) is int and 0 <= value < MOST
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:

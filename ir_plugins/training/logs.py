@@ -87,13 +87,11 @@ def tensorboard(opt: Options) -> Iterator["TensorBoard | None"]:
 
     threading.excepthook = ended
     try:
-        wanted = True
         try:
             board.writer = started_writer(opt)
-            wanted = board.writer is not None
         except OSError as error:
             board.end(error)
-        yield board if wanted else None
+        yield board if board.writer or board.fault else None
     finally:
         board.close()
         threading.excepthook = hook

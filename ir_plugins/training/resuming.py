@@ -21,7 +21,8 @@ from ..archs.building import build_on_meta
 from ..models.restoration_model import RestorationModel
 from ..options.reading import Options
 from ..options.registries import registered
-from .soundness import is_count, is_number
+from ..runtime.arguments import is_count
+from .soundness import is_number
 
 # methods by which a model makes its optimizers and schedules
 BUILDING = ("__init__", "init_training_settings", "setup_optimizers", "get_optimizer", "setup_schedulers")

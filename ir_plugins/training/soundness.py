@@ -5,9 +5,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ..runtime.arguments import MOST, is_count
 from ..runtime.randomness import check_random_state
-
-MOST = 2**62  # an epoch or iteration; a few more must fit into 64 bits
 
 
 def unsound(state: Any) -> str | None:
@@ -40,11 +39,6 @@ def is_number(value: Any, *, finite: bool = False) -> bool:
     if type(value) is int:
         return abs(value) < MOST
     return type(value) is float and (math.isfinite(value) or not finite)
-
-
-def is_count(value: Any) -> bool:
-    """Whether a value is a whole number of at least 0."""
-    return type(value) is int and 0 <= value < MOST
 
 
 def _counts(value: Any, length: int) -> bool:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..runtime.arguments import is_count
+
 DEEPEST = 64  # containers within containers
 Atom = None | bool | int | float | str | bytes
 
@@ -118,11 +120,6 @@ def is_a(value: Any, kind: type) -> bool:
     return isinstance(value, Container) and value.kind is kind
 
 
-def is_size(value: Any) -> bool:
-    """Whether a value is a whole number of at least 0, and no bool."""
-    return type(value) is int and 0 <= value < 2**62
-
-
 def is_key(value: Any) -> bool:
     """Whether a dict can hash a value in a moment: a tuple of tuples may take for ever."""
     if is_a(value, tuple):
@@ -188,7 +185,7 @@ def _view(
     offset, size, stride = place
     _need(isinstance(storage, Storage), is_a(size, tuple), is_a(stride, tuple))
     lengths, steps = size.items, stride.items
-    _need(len(lengths) == len(steps) <= 64, all(map(is_size, [offset, *lengths, *steps])))
+    _need(len(lengths) == len(steps) <= 64, all(map(is_count, [offset, *lengths, *steps])))
     _need(isinstance(grad, bool), _is_empty(hooks))
     if metadata is not None:  # of complex numbers
         _need(is_a(metadata, dict) and all(isinstance(one, str | bool) for one in metadata.items))
@@ -228,7 +225,7 @@ def _counter(counts: Any = None) -> Container:
 
 
 def _size(numbers: Any = None) -> Container:
-    _need(numbers is None or (isinstance(numbers, Container) and all(map(is_size, numbers.items))))
+    _need(numbers is None or (isinstance(numbers, Container) and all(map(is_count, numbers.items))))
     return Container(tuple, [] if numbers is None else numbers.items)
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from ..runtime.arguments import is_count
 from .announced import (
     MAKERS,
     OTHER_TENSORS,
@@ -22,7 +23,6 @@ from .announced import (
     Storage,
     dtype_of,
     is_a,
-    is_size,
     item_size,
     made,
 )
@@ -175,7 +175,7 @@ class _Walk:
         if word != "storage" or not isinstance(kind, Imported) or not isinstance(location, str):
             raise Damaged
         item = item_size(kind.name)
-        if not isinstance(key, str) or not is_size(count) or not item or view not in ([], [None]):
+        if not isinstance(key, str) or not is_count(count) or not item or view not in ([], [None]):
             raise Damaged
         storage = Storage(key, item, count)
         if self.storages.setdefault(key, storage) != storage:
