@@ -75,6 +75,15 @@ def origin(item: Any) -> str:
     return _shown(file) if file and not _is_package(file) else package
 
 
+def is_foreign(kind: Any) -> bool:
+    """Whether a class or function is a plugin's.
+
+    Args:
+        kind: The class or function.
+    """
+    return kind.__module__.partition(".")[0] not in ("torch", "basicsr", "ir_plugins")
+
+
 def make_files_importable() -> None:
     """Let every process that imports ir_plugins, data workers too, import the files of BASICSR_PLUGINS."""
     if not any(isinstance(finder, _PluginFiles) for finder in sys.meta_path):

@@ -10,7 +10,7 @@ import torch
 
 from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info
-from basicsr.utils.registry import LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from ..archs.building import build_on_meta
 from ..checks import option_file
@@ -23,7 +23,7 @@ from ..options.registries import entries, registered
 from ..options.signatures import Keys
 from ..runtime.distributed import from_first_rank, gathered, is_first_here, start
 from ..runtime.errors import UserError
-from ..runtime.plugins import load_plugins
+from ..runtime.plugins import is_foreign, load_plugins
 from ..weights.announced import HoldsCode, OtherTensors
 from ..weights.archives import BadArchive, check
 from ..weights.fetching import Absent, fetch
@@ -226,6 +226,7 @@ def _own_file_problems(options: Options) -> Iterator[Problem]:
 
     A plugin's class may read whatever else it likes, such as TorchScript.
     """
+    kinds = entries(LOSS_REGISTRY) | entries(ARCH_REGISTRY)
     blocks: dict[tuple[str, ...], Any] = {
         ("train", key): value for key, value in (options.get("train") or {}).items()
     }
@@ -236,5 +237,6 @@ def _own_file_problems(options: Options) -> Iterator[Problem]:
                 try:
                     check(value)
                 except (BadArchive, OSError) as error:
-                    if not isinstance(error.__cause__, (HoldsCode, OtherTensors)):
+                    other = isinstance(error.__cause__, HoldsCode | OtherTensors)
+                    if not (other and is_foreign(kinds.get(str(block.get("type")), object))):
                         yield Problem((*keys, key), f"{value}: {error}")

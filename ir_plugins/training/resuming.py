@@ -22,11 +22,11 @@ from ..models.restoration_model import RestorationModel
 from ..options.reading import Options
 from ..options.registries import registered
 from ..runtime.arguments import is_count
+from ..runtime.plugins import is_foreign
 from .soundness import is_number
 
 # methods by which a model makes its optimizers and schedules
 BUILDING = ("__init__", "init_training_settings", "setup_optimizers", "get_optimizer", "setup_schedulers")
-KNOWN = ("torch", "basicsr", "ir_plugins")  # packages whose schedules keep their lists; a plugin's may not
 CHOSEN_ANEW = ("fused", "foreach")  # by how the optimizer was built, whatever the state says
 
 
@@ -118,7 +118,8 @@ def _check_groups(optimizer: Optimizer, saved: list[dict[str, Any]], *, follows:
 def _check_moments(optimizer: Optimizer, saved: Mapping[str, Any], taken: set[int], *, follows: bool) -> None:
     moments, layouts = saved["state"], {}
     numbers = [number for group in saved["param_groups"] for number in group["params"]]
-    if odd := [key for key in moments if not is_count(key) or key not in set(numbers)]:
+    known = set(numbers)
+    if odd := [key for key in moments if not is_count(key) or key not in known]:
         raise ValueError(f"it holds moments of parameter {_shown(odd[0])}, which no group has")
     kinds = {isinstance(found["step"], Tensor) for found in moments.values() if "step" in found}
     if len(kinds) > 1:
@@ -219,7 +220,6 @@ def _check_scheduler(scheduler: Any, saved: dict[str, Any], state: Mapping[str, 
         raise ValueError(
             f"its schedule is at {_shown(saved['last_epoch'])}, after {state['iter']} iterations"
         )
-    known = type(scheduler).__module__.partition(".")[0] in KNOWN
     lengths: dict[int, set[int]] = {}
     for key, value in mine.items():
         if key not in saved:
@@ -231,7 +231,8 @@ def _check_scheduler(scheduler: Any, saved: dict[str, Any], state: Mapping[str, 
             # a state of ours was made by these options; BasicSR's may be of others
             of_ours = isinstance(value, dict | list | tuple) and "recipe" in state
             fits = theirs == value if of_ours else _alike(value, theirs)
-            if isinstance(value, dict | list | tuple) and not known:
+            if isinstance(value, dict | list | tuple) and is_foreign(type(scheduler)):
+                # it may change with every step
                 fits = isinstance(theirs, type(value))
             elif isinstance(value, list | tuple):
                 lengths.setdefault(len(value), set()).add(len(theirs) if fits else 0)

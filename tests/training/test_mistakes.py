@@ -123,7 +123,8 @@ def test_one_wrong_bit_or_average_in_weights(tiny, capsys):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("block", [("network_g",), ("network_d",), ("train", "own_opt")])
-def test_files_that_networks_and_losses_read_themselves(workplace, block):
+def test_files_that_networks_and_losses_read_themselves(workplace, monkeypatch, block):
+    from ir_plugins.training import preflight
     from ir_plugins.training.preflight import _own_file_problems
 
     torch.save({"params": {"a": torch.ones(99)}}, "flow.pth")
@@ -136,7 +137,11 @@ def test_files_that_networks_and_losses_read_themselves(workplace, block):
     assert problem.keys == (*block, "spynet_path") and problem.text.startswith(
         "flow.pth: cannot be read: dam"
     )
-    torch.jit.script(torch.nn.ReLU()).save("flow.pth")  # a plugin's class may read it
+    torch.jit.script(torch.nn.ReLU()).save("flow.pth")
+    (problem,) = _own_file_problems(options)
+    assert problem.text.startswith("flow.pth: holds code (TorchScript)")
+    inner["type"] = "Own"  # a plugin's class may read it
+    monkeypatch.setattr(preflight, "entries", lambda _: {"Own": type("Own", (), {"__module__": "own"})})
     assert not list(_own_file_problems(options))
 
 
