@@ -20,7 +20,7 @@ import numpy as np
 from ..runtime.children import Crashed, in_child
 from ..runtime.errors import UserError, listed
 from ..runtime.locks import alone
-from ..runtime.regular import NotRegular, open_regular, reason_of
+from ..runtime.regular import NotRegular, open_regular, real, reason_of
 from ..runtime.threads import in_threads, usable_cores
 from . import raw
 from .files import existing_folder, files_in, strangers
@@ -123,7 +123,7 @@ def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
         UserError: There are no files, one is no image, BasicSR cannot read a key, two files share one, or
             `outside` lies in the folder.
     """
-    if outside is not None and folder.resolve() in outside.resolve().parents:
+    if outside is not None and real(folder) in real(outside).parents:
         raise UserError(f"output: {outside} lies in the input folder {folder}; put it beside that")
     files = files_in(folder, recursive=True, what="input")
     if not files:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...pictures.files import existing_folder, files_in
 from ...runtime.errors import UserError, listed
 from ...runtime.locks import alone
+from ...runtime.regular import real
 from .jobs import Job, Journal, make, outdated, pack, refuse_foreign, verify
 from .parts import Plan
 from .presets import PRESETS, Part, Preset
@@ -73,7 +74,7 @@ def prepare(
     preset = PRESETS[name]
     sources = [Source(existing_folder(folder, "--source")) for folder in folders]
     plan = _plan(name, preset, sources, output, workers)
-    resolved = {folder.resolve(): folder for folder in plan.folders}
+    resolved = {real(folder): folder for folder in plan.folders}
     plan.jobs = [_settled(job, resolved) for job in plan.jobs]
     to_fill = [folder for folder in plan.folders if any(_fills(job, folder) for job in plan.jobs if job.make)]
     if lmdb and not plan.folders:
@@ -81,7 +82,7 @@ def prepare(
     if lmdb or preset.sr:
         _refuse_names(plan)
     for link, target in plan.links.items():
-        if os.path.lexists(link) and link.resolve() != target:
+        if os.path.lexists(link) and real(link) != target:
             raise UserError(f"--output: {link} is there already and is not {target}; move it away")
     _refuse_twins(plan.jobs)
     journal = Journal(output / JOURNAL)
@@ -154,7 +155,7 @@ def _settled(job: Job, folders: dict[Path, Path]) -> Job:
         # a text in its place may need mending
         return job if not job.outputs[0].height else job._replace(make=None)
     for source in job.sources:
-        if inside := [folders[parent] for parent in source.resolve().parents if parent in folders]:
+        if inside := [folders[parent] for parent in real(source).parents if parent in folders]:
             raise UserError(
                 f"--output: {source} lies in {inside[0]}, which is to be written; move the source away or "
                 "take another --output"
