@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .regular import open_regular
+
 # the names that `written_whole` gives to files that are not whole yet: .NAME.PROCESS.part
 _PART = re.compile(r"\..+\.[0-9]+\.part", re.DOTALL)
 
@@ -26,6 +28,8 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
         OSError: The disk is full, or a folder cannot be made; it names `path` or the folder.
     """
     path = Path(path)
+    if not path.name:  # "/" and "."
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -105,7 +109,7 @@ def is_intact(path: str | Path, digest: str | None = None) -> bool:
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file, which is read in pieces."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -217,3 +217,9 @@ def flip(path, whole, position, bit=2):
     damaged = bytearray(whole)
     damaged[position] ^= 1 << bit
     path.write_bytes(damaged)
+
+
+@pytest.mark.parametrize("path", ["/", "."])
+def test_a_folder_is_no_file_to_write(path):
+    with pytest.raises(IsADirectoryError), written_whole(path):
+        pass
