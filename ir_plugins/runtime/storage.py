@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .regular import open_regular
+from .regular import NotRegular, kind_of, open_regular
 
 # the names that `written_whole` gives to files that are not whole yet: .NAME.PROCESS.part
 _PART = re.compile(r"\..+\.[0-9]+\.part", re.DOTALL)
@@ -25,11 +25,11 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
         durable: The file also survives a power cut.
 
     Raises:
+        NotRegular: `path` is a folder, pipe, socket or device, such as /dev/null, or a link to one.
         OSError: The disk is full, or a folder cannot be made; it names `path` or the folder.
     """
     path = Path(path)
-    if not path.name:  # "/" and "."
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    _refuse_other_than_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -51,6 +51,19 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    """Raise NotRegular if something else than a file is there: os.replace would put a file in its place."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            kind = kind_of(os.stat(path))
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link without end leads to nothing
+                return
+            raise
+        if kind is not None:
+            raise NotRegular(errno.EINVAL, f"it is {kind}, not a file to write", str(path))
 
 
 def remove_parts(folder: str | Path) -> None:

@@ -2,12 +2,14 @@ import builtins
 import errno
 import hashlib
 import os
+import stat
 import zipfile
 
 import pytest
 import torch
 
 from ir_plugins.runtime.errors import file_fault
+from ir_plugins.runtime.regular import NotRegular
 from ir_plugins.runtime.storage import is_intact, save_whole, written_whole
 
 
@@ -219,7 +221,12 @@ def flip(path, whole, position, bit=2):
     path.write_bytes(damaged)
 
 
-@pytest.mark.parametrize("path", ["/", "."])
-def test_a_folder_is_no_file_to_write(path):
-    with pytest.raises(IsADirectoryError), written_whole(path):
+@pytest.mark.parametrize("path", ["/", ".", "..", "pipe", "link"])
+def test_only_a_file_is_replaced(tmp_path, monkeypatch, path):
+    """As root, os.replace puts a file in the place of /dev/null."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.symlink("pipe", "link")
+    with pytest.raises(NotRegular), written_whole(path):
         pass
+    assert stat.S_ISFIFO(os.stat("link").st_mode) and listed(tmp_path) == ["link", "pipe"]
