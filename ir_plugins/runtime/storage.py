@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from .regular import NotRegular, kind_of, open_regular
 
+LONGEST_STEM = 200  # bytes; file systems allow 255 in a name
 # the names that `written_whole` gives to files that are not whole yet: .NAME.PROCESS.part
 _PART = re.compile(r"\..+\.[0-9]+\.part", re.DOTALL)
 
@@ -31,7 +32,10 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
     path = Path(path)
     _refuse_other_than_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    name = os.fsencode(path.name)
+    # a name that just fits leaves no room for more
+    stem = path.name if len(name) <= LONGEST_STEM else hashlib.sha256(name).hexdigest()
+    part = path.with_name(f".{stem}.{os.getpid()}.part")
     try:
         with _naming(path):
             file = open(part, "wb")  # noqa: SIM115  (the block's own errors are not this file's)

@@ -221,6 +221,13 @@ def flip(path, whole, position, bit=2):
     path.write_bytes(damaged)
 
 
+def test_the_longest_name_can_be_written(tmp_path):
+    with written_whole(tmp_path / ("n" * 255)) as file:
+        assert len(listed(tmp_path)) == 1
+        file.write(b"new")
+    assert listed(tmp_path) == ["n" * 255]
+
+
 @pytest.mark.parametrize("path", ["/", ".", "..", "pipe", "link"])
 def test_only_a_file_is_replaced(tmp_path, monkeypatch, path):
     """As root, os.replace puts a file in the place of /dev/null."""
