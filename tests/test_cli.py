@@ -89,6 +89,8 @@ def test_profile_wants_a_picture(workplace, capsys):
     Path("o.yml").write_text(yaml.safe_dump(tiny_options()))
     assert main(["profile", "-opt", "o.yml", "--size", "0", "5"]) == 2
     assert "--size 0 5: height and width must be at least 1" in capsys.readouterr().err
+    assert main(["profile", "-opt", "o.yml", "--size", "9" * 30, "1"]) == 2
+    assert "--size: height and width may be" in capsys.readouterr().err
 
 
 def test_profile_counts_the_fused_attention(workplace, capsys):

@@ -258,6 +258,7 @@ def refused(capsys, *arguments):
         (["--input", "DIV2K", "--crop_size", "0"], "--whole leaves images uncut"),
         (["--input", "DIV2K", "--workers", "0"], "--workers: 0 is too small"),
         (["--input", "DIV2K", "--thresh_size", "-1"], "--thresh_size: -1 is too small"),
+        *((["--input", "DIV2K", "--name", n], "--name: is ") for n in ("", "..", "a/b", "\udcff", "x" * 200)),
         (["--input", "DIV2K", "--output", "DIV2K/out"], "output: DIV2K/out lies in the input folder"),
     ],
 )
@@ -318,3 +319,22 @@ def test_runs_as_a_script_from_anywhere(here):
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("prepare_sr: error: --input: nowhere") and done.stderr.count("\n") == 1
+
+
+def test_a_shortage_is_one_line(monkeypatch, capsys, here):
+    def hungry(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(prepare_sr, "prepare_sr", hungry)
+    assert "memory ran out" in refused(capsys, "--input", "DIV2K")
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 100_000, "[]", "\0"])
+def test_a_damaged_journal_is_no_journal(capsys, text):
+    arguments = ["--input", "DIV2K", "--scales", "2", *SMALL]
+    assert run(*arguments) == 0
+    journal = Path("datasets/DF2K/DF2K_prepare.jsonl")
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:-1], text, lines[-1]]) + "\n")
+    before = tree("datasets/DF2K/DF2K_HR_sub")
+    assert run(*arguments) == 0 and tree("datasets/DF2K/DF2K_HR_sub") == before

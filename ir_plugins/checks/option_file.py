@@ -8,7 +8,6 @@ as they are registered.  `options/basicsr_keys.py` lists the values that BasicSR
 import importlib.util
 import inspect
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any
@@ -34,6 +33,7 @@ from ..options.problems import (
 from ..options.reading import Options
 from ..options.registries import SCHEDULERS, entries, optimizers, registered
 from ..options.signatures import Keys, argument_kind, arguments, fits, keys_read
+from ..runtime.names import name_fault
 from ..weights.fetching import Absent, offline
 from . import rehearsal
 from .memory import batch_problems
@@ -42,8 +42,6 @@ from .networks import network_problems
 BLOCKS = ("path", "train", "val", "logger", "dist_params")
 FOLDERS = {"models", "training_states", "visualization"}  # of `path:`, where a run writes: never in a file
 COLUMNS = ("dataset", "group", "image", "height", "width", "seconds", "peak_mb")  # of metrics.csv
-LONGEST_NAME = 180  # bytes; files hold 255, and a log's name has a time and more beside it
-RESERVED = "con|prn|aux|nul|conin[$]|conout[$]|(com|lpt)[0-9¹²³]"
 FOLDER_NAMES = {("name",), ("val", "suffix")}  # `_wrong_names` checks them, and the names of datasets
 # arguments that the pipeline passes, so that no option file may
 TO_OPTIMIZERS, TO_SCHEDULERS, TO_METRICS = ("params",), ("optimizer", "last_epoch"), ("img", "img2")
@@ -201,27 +199,13 @@ def _wrong_names(options: Options) -> Iterator[Problem]:
     for keys, name in names.items():
         if name is None or (keys, name) == (("val", "suffix"), ""):
             continue
-        if not isinstance(name, str) or (fault := _name_fault(name)) is not None:
+        if not isinstance(name, str) or (fault := name_fault(name)) is not None:
             fault = fault if isinstance(name, str) else "a word that can name a folder"
             yield Problem(keys, f"is {short(name)}; expected {fault}")
         elif keys[0] == "datasets" and keys[1] != "train":
             if name in taken:
                 yield Problem(keys, f"is {name!r}, as another set's is; their figures would be mixed up")
             taken.add(name)
-
-
-def _name_fault(name: str) -> str | None:
-    """What is expected of the name of a folder instead of this one; None if it can name one anywhere."""
-    word = "a word that can name a folder"
-    if not re.fullmatch(r"(?!\.*$)[^/\\\x00-\x1f]+", name) or not name.isprintable():
-        return f"{word}: no slash, not only dots, no character that cannot be seen"
-    if name != name.strip() or (os.name == "nt" and (name.endswith(".") or re.search(r'[<>:"|?*]', name))):
-        return f"{word}: no space at its ends" + (', none of <>:"|?*' if os.name == "nt" else "")
-    if len(name.encode()) > LONGEST_NAME:
-        return f"{word}: at most {LONGEST_NAME} bytes, it has {len(name.encode())}"
-    if re.fullmatch(RESERVED, name.partition(".")[0].strip(), re.IGNORECASE):
-        return f"{word}: Windows keeps this one for a device"
-    return None
 
 
 def _train_problems(train: Options, model: Any, read: Set[Keys], is_train: bool) -> Iterator[Problem]:

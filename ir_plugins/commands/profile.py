@@ -18,6 +18,7 @@ from ..runtime.machine import device_name, peak_memory, synchronize
 from .check import checked_options
 
 RUNS = 5
+LONGEST = 10**9  # pixels; a number of 64 bits counts their squares
 
 
 # torch 2.13 counts the fused attention of GPUs only; delete once it registers the CPU's itself
@@ -45,6 +46,8 @@ def profile(options: Options, size: tuple[int, int]) -> str:
     """
     if min(size) < 1:
         raise UserError(f"--size {size[0]} {size[1]}: height and width must be at least 1")
+    if max(size) > LONGEST:
+        raise UserError(f"--size: height and width may be {LONGEST:,} at most")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = build_network(options["network_g"]).eval().to(device)
     said = facts(type(net), options["network_g"])

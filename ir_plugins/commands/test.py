@@ -61,6 +61,7 @@ def _test(opt: Options) -> None:
     loaders: list[Any] = testing_loaders(opt)
     basicsr_model = build_model(opt)
     model, results = trainable(basicsr_model), []
+    weights = _weights(opt)  # now: by the end the user may have put others there
     names = [loader.dataset.opt["name"] for loader in loaders]
     file_only.end()
     datasets = [loader.dataset for loader in loaders]
@@ -69,15 +70,17 @@ def _test(opt: Options) -> None:
         logger.info(f"Testing {names[number - 1]}...")
         results.append(model.validation(loader, opt["name"], None, opt["val"]["save_img"]))
         # after each: a later one may fail
-        _write_tables(opt, basicsr_model, results, missing=names[number:])
+        _write_tables(opt, basicsr_model, results, weights, missing=names[number:])
     _finish(opt, results)
 
 
-def _write_tables(opt: Options, model: Any, results: Sequence[SetResult], *, missing: Sequence[str]) -> None:
+def _write_tables(
+    opt: Options, model: Any, results: Sequence[SetResult], weights: str, *, missing: Sequence[str]
+) -> None:
     pictures = _pictures(results)
     if opt["rank"] > 0 or pictures is None:
         return
-    conditions = _conditions(opt, model)
+    conditions = _conditions(opt, model, weights)
     if missing:
         conditions["not measured yet"] = ", ".join(missing)
     metrics = opt["val"].get("metrics") or {}
@@ -91,15 +94,21 @@ def _pictures(results: Sequence[SetResult]) -> list[PictureResult] | None:
     return [picture for result in results for picture in result.pictures or ()]
 
 
-def _conditions(opt: Options, model: Any) -> dict[str, str]:
+def _weights(opt: Options) -> str:
+    """The files of weights with their digests, and which weights of them count."""
+    named = {key: value for key, value in opt["path"].items() if value}
+    files = [
+        f"{value} (SHA-256 {sha256(value)[:16]})"
+        for key, value in named.items()
+        if key.startswith("pretrain_network")
+    ]
+    keys = [f"{key}: {value}" for key, value in named.items() if key.startswith("param_key")]
+    return ", ".join([*files, *keys])
+
+
+def _conditions(opt: Options, model: Any, weights: str) -> dict[str, str]:
     """Everything else that the figures depend on, beside metrics and pictures."""
-    path, val = opt["path"], opt["val"]
-    files = {
-        key: f"{path[key]} (SHA-256 {sha256(path[key])[:16]})"
-        for key in path
-        if key.startswith("pretrain_network") and path[key]
-    }
-    keys = {key: path[key] for key in path if key.startswith("param_key") and path[key]}
+    val = opt["val"]
     kind = next(model.net_g.parameters()).dtype
     rounded = "not rounded" if val.get("use_image") is False else f"rounded to {val.get('bits') or 8} bits"
     ranks = f" in each of {opt['world_size']} processes" if opt["world_size"] > 1 else ""
@@ -109,7 +118,7 @@ def _conditions(opt: Options, model: Any) -> dict[str, str]:
         for _, block in sorted(opt["datasets"].items())
     ]
     return {
-        "weights": ", ".join([*files.values(), *(f"{key}: {value}" for key, value in keys.items())]),
+        "weights": weights,
         "network": f"{opt['network_g']['type']}, scale {opt.get('scale') or 1}",
         "device": device_name(model.device) + ranks,
         "precision": f"{str(kind).removeprefix('torch.')}; pictures are measured {rounded}",

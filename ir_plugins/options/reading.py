@@ -7,7 +7,7 @@ and keeps `2e-4` as a string.  `checks/` checks what this module reads.
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -23,17 +23,48 @@ Options = dict[str, Any]
 MOST_OVERRIDES = 1000  # of one command line
 
 
-def read_options(path: str, force: list[str] | None = None) -> Options:
+class OptionFile(NamedTuple):
+    """An option file as it was when it was read.
+
+    Args:
+        path: The file.
+        text: Its bytes.
+    """
+
+    path: str
+    text: bytes
+
+
+def read_text(path: str) -> bytes:
+    """The bytes of an option file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        return read_regular(path, MOST_OPTIONS)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such option file; paths are relative to {Path.cwd()}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read as an option file: {reason}") from error
+
+
+def read_options(path: str, force: list[str] | None = None, *, text: bytes | None = None) -> Options:
     """Read an option file and apply overrides.
 
     Args:
         path: The file.
         force: Overrides `K:K=V`, each V read as YAML.
+        text: What the file held when it was read; default: what it holds now.
 
     Raises:
         UserError: Naming file and line.
     """
-    options = _parsed_file(path, parsed)
+    options = _parsed(path, read_text(path) if text is None else text, parsed)
     if not isinstance(options, dict):
         raise UserError(f"{path}: an option file is a mapping of keys to values, this one is not")
     if len(force or []) > MOST_OVERRIDES:
@@ -57,7 +88,7 @@ def key_lines(path: str) -> Callable[[Keys], int]:
     Returns:
         The function; it takes the keys from the top of the file.
     """
-    top = _parsed_file(path, compose)
+    top = _parsed(path, read_text(path), compose)
 
     def line_of(keys: Keys) -> int:
         node, line = top, 0
@@ -182,14 +213,13 @@ def _override(options: Options, entry: str) -> Keys:
     return keys
 
 
-def _parsed_file(path: str, parse: Callable[[str], Any]) -> Any:
+def _parsed(path: str, text: bytes, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(read_regular(path, MOST_OPTIONS).decode("utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such option file; paths are relative to {Path.cwd()}") from error
-    except (OSError, UnicodeDecodeError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read as an option file: {reason}") from error
+        return parse(text.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read as an option file: {error}; save it as UTF-8") from error
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as an option file: {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path

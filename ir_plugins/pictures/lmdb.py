@@ -20,7 +20,7 @@ import numpy as np
 from ..runtime.children import Crashed, in_child
 from ..runtime.errors import UserError, listed
 from ..runtime.locks import alone
-from ..runtime.regular import NotRegular, open_regular, reason_of
+from ..runtime.regular import NotRegular, open_regular, real, reason_of
 from ..runtime.threads import in_threads, usable_cores
 from . import raw
 from .files import existing_folder, files_in, strangers
@@ -123,7 +123,7 @@ def image_keys(folder: Path, *, outside: Path | None = None) -> dict[str, Path]:
         UserError: There are no files, one is no image, BasicSR cannot read a key, two files share one, or
             `outside` lies in the folder.
     """
-    if outside is not None and folder.resolve() in outside.resolve().parents:
+    if outside is not None and real(folder) in real(outside).parents:
         raise UserError(f"output: {outside} lies in the input folder {folder}; put it beside that")
     files = files_in(folder, recursive=True, what="input")
     if not files:
@@ -187,7 +187,7 @@ def _fill(part: Path, sources: dict[str, Path], codec: str, workers: int) -> int
     with lmdb.open(str(part), map_size=_FIRST_MAP, max_dbs=1, max_readers=readers) as env:
         record_db = env.open_db(_RECORDS)
         with env.begin(db=record_db) as txn:
-            records = {key.decode(): json.loads(bytes(record)) for key, record in txn.cursor()}
+            records = _records(txn, part)
         begun = {record.get("codec", "png") for record in records.values()}
         if begun - {codec}:
             raise UserError(f"{part} was begun with --codec {begun.pop()}; give the same, or delete it")
@@ -225,6 +225,17 @@ def _reserve(part: Path, readers: int) -> None:
     with open(lock, "xb") as file:
         file.write(bytes(max(_LOCK_BYTES, 64 * (readers + 8))))  # 64: for each reader, and for the head
         os.fsync(file.fileno())
+
+
+def _records(txn: Any, part: Path) -> dict[str, dict[str, Any]]:
+    """What a run before this one has noted of each key.  Raises UserError."""
+    try:
+        records = {key.decode(): json.loads(bytes(record)) for key, record in txn.cursor()}
+        if all(isinstance(record, dict) for record in records.values()):
+            return records
+    except (ValueError, RecursionError):
+        pass
+    raise UserError(f"{part / 'data.mdb'} is damaged; delete {part} and run again")
 
 
 def _try_reading(part: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..options.reading import Options
 from ..runtime.machine import device_name
+from ..runtime.regular import real
 
 ON_SCREEN = {"on_screen": True}  # as `extra` of a record: it is shown all the same
 SHOWN_SETS = 6  # names of datasets in a line
@@ -176,6 +177,6 @@ def _validation(opt: Options) -> str:
 def _near(path: str | Path) -> str:
     """A path, relative to the current directory if it lies below it."""
     try:
-        return str(Path(path).resolve().relative_to(Path.cwd()))
+        return str(real(path).relative_to(Path.cwd()))
     except (OSError, ValueError):
         return str(path)

@@ -18,6 +18,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
+from .regular import real
 
 if TYPE_CHECKING:
     from importlib.abc import MetaPathFinder
@@ -122,7 +123,7 @@ def _is_path(name: str) -> bool:
 
 
 def _absolute(name: str) -> str:
-    return str(Path(name).expanduser().resolve()) if _is_path(name) else name
+    return str(real(os.path.expanduser(name))) if _is_path(name) else name
 
 
 def _files() -> dict[str, Path]:
@@ -156,7 +157,7 @@ def _module_name(shown_as: str, name: str) -> str:
         raise UserError(f"{shown_as}: '{module}' cannot be the name of a module; use letters, digits and _")
     loaded = sys.modules.get(module)
     found = loaded.__spec__ if loaded else importlib.util.find_spec(module)
-    if found is None or not found.origin or Path(found.origin).resolve() != file:
+    if found is None or not found.origin or real(found.origin) != file:
         where = found.origin if found and found.origin else "another plugin"
         raise UserError(f"{shown_as}: a module named '{module}' exists already ({where}); rename yours")
     return module

@@ -69,6 +69,17 @@ def read_regular(path: str | Path, most: int | None = None) -> bytes:
     return content
 
 
+def real(path: str | Path) -> Path:
+    """A path without links, absolute; a link that never ends stays as it is.
+
+    Before Python 3.13 Path.resolve raises RuntimeError for such a link.
+
+    Args:
+        path: Any path; there need be no file.
+    """
+    return Path(os.path.realpath(path))
+
+
 def reason_of(error: OSError) -> str:
     """Why a file cannot be opened or read, in a few words that do not name it.
 

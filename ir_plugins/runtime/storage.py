@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .regular import NotRegular, kind_of, open_regular
+
+LONGEST_STEM = 200  # bytes; file systems allow 255 in a name
 # the names that `written_whole` gives to files that are not whole yet: .NAME.PROCESS.part
 _PART = re.compile(r"\..+\.[0-9]+\.part", re.DOTALL)
 
@@ -22,11 +25,16 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
         durable: The file also survives a power cut.
 
     Raises:
+        NotRegular: `path` is a folder, pipe, socket or device, such as /dev/null, or a link to one.
         OSError: The disk is full, or a folder cannot be made; it names `path` or the folder.
     """
     path = Path(path)
+    _refuse_other_than_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    name = os.fsencode(path.name)
+    # a name that just fits leaves no room for more
+    stem = path.name if len(name) <= LONGEST_STEM else hashlib.sha256(name).hexdigest()
+    part = path.with_name(f".{stem}.{os.getpid()}.part")
     try:
         with _naming(path):
             file = open(part, "wb")  # noqa: SIM115  (the block's own errors are not this file's)
@@ -46,6 +54,19 @@ def written_whole(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    """Raise NotRegular if something else than a file is there: os.replace would put a file in its place."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            kind = kind_of(os.stat(path))
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link without end leads to nothing
+                return
+            raise
+        if kind is not None:
+            raise NotRegular(errno.EINVAL, f"it is {kind}, not a file to write", str(path))
 
 
 def remove_parts(folder: str | Path) -> None:
@@ -87,7 +108,7 @@ def save_whole(content: Any, path: str | Path) -> str:
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file, which is read in pieces."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

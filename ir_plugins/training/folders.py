@@ -11,10 +11,10 @@ from typing import Any
 
 from basicsr.utils import get_time_str
 
-from ..options.reading import Options
+from ..options.reading import OptionFile, Options
 from ..runtime.errors import UserError
 from ..runtime.locks import alone
-from ..runtime.regular import MOST_OPTIONS, read_regular
+from ..runtime.regular import real
 from ..runtime.storage import numbered_states, remove_parts, written_whole
 
 
@@ -60,7 +60,7 @@ def locked(opt: Options) -> Iterator[None]:
             raise
 
 
-def make_folders(opt: Options, log_file: Path, option_file: str | None = None, *, fresh: bool) -> None:
+def make_folders(opt: Options, log_file: Path, option_file: OptionFile | None = None, *, fresh: bool) -> None:
     """Make the folders of a run, its log file and its copy of the option file, or leave all as it was.
 
     BasicSR's make_exp_dirs fails on a second archive within a second, and archives a run even if the next
@@ -76,8 +76,6 @@ def make_folders(opt: Options, log_file: Path, option_file: str | None = None, *
         OSError: The disk is full, or a folder cannot be written.
     """
     folder = root(opt)
-    # first: it may lie in the folder that is archived
-    options = b"" if option_file is None else read_regular(option_file, MOST_OPTIONS)
     renewed = [folder]
     if opt["is_train"] and opt["logger"].get("use_tb_logger"):
         renewed.append(Path(opt["root_path"], "tb_logger", opt["name"]))
@@ -88,9 +86,9 @@ def make_folders(opt: Options, log_file: Path, option_file: str | None = None, *
             if key in opt["path"]:
                 # a run that resumes under another name has none yet
                 Path(opt["path"][key]).mkdir(parents=True, exist_ok=True)
-        if option_file is not None and (fresh or Path(option_file).resolve().parent != folder.resolve()):
-            with written_whole(folder / Path(option_file).name) as file:
-                file.write(_heading() + options)
+        if option_file is not None and (fresh or real(option_file.path).parent != real(folder)):
+            with written_whole(folder / Path(option_file.path).name) as file:
+                file.write(_heading() + option_file.text)
         with written_whole(log_file, durable=False) as file:
             file.write(b"\n" * 4096)  # an empty file would fit on a full disk; the logger writes over it
 

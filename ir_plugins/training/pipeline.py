@@ -19,7 +19,7 @@ from basicsr.utils import get_env_info
 from basicsr.utils.options import dict2str
 
 from ..models.interface import TrainableModel, trainable
-from ..options.reading import Options
+from ..options.reading import OptionFile, Options
 from ..reports.opening import ON_SCREEN, FileOnly, schedule_warnings, training_opening
 from ..runtime.distributed import (
     ending_together,
@@ -31,7 +31,7 @@ from ..runtime.distributed import (
 )
 from ..runtime.errors import UserError
 from ..runtime.interruption import Interruption
-from ..runtime.regular import MOST_TEXT, read_regular
+from ..runtime.regular import MOST_TEXT, read_regular, real
 from ..runtime.storage import numbered_states, written_whole
 from .folders import clear, locked, make_folders
 from .loaders import train_loader, validation_loaders
@@ -63,10 +63,10 @@ def train(arguments: Namespace) -> None:
         with locked(opt):
             if opt["rank"] == 0 and numbered_states(opt["path"]["training_states"]) != before:
                 raise UserError(f"experiments/{opt['name']} was written by another run just now; start again")
-            _train(opt, state, notes, arguments.opt)
+            _train(opt, state, notes, OptionFile(arguments.opt, arguments.text))
 
 
-def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_file: str) -> None:
+def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_file: OptionFile) -> None:
     _be_deterministic(bool(opt["train"].get("deterministic")))
     log_file = unused_log(opt["path"]["log"], f"train_{opt['name']}")
     _prepare_folders(opt, state, option_file, log_file)
@@ -97,7 +97,9 @@ def _train(opt: Options, state: dict[str, Any] | None, notes: list[str], option_
         Run(opt, model, val_loaders, tb_logger, state, interruption).train(loader, order)
 
 
-def _prepare_folders(opt: Options, state: dict[str, Any] | None, option_file: str, log_file: Path) -> None:
+def _prepare_folders(
+    opt: Options, state: dict[str, Any] | None, option_file: OptionFile, log_file: Path
+) -> None:
     """Make, archive and clear the run's folders, on rank 0 while the others wait."""
     launches = [name for name in gathered(launch()) if name]  # waits until all ranks have looked for states
     if opt["rank"] == 0:
@@ -157,7 +159,7 @@ def _refuse_to_archive_weights(opt: Options) -> None:
     """Raise UserError if a new run would archive the folder that holds its own initial weights."""
     root = Path(opt["path"]["experiments_root"])
     for key, value in opt["path"].items():
-        if key.startswith("pretrain_network") and value and root.resolve() in Path(value).resolve().parents:
+        if key.startswith("pretrain_network") and value and real(root) in real(value).parents:
             raise UserError(
                 f"path:{key}: {value} lies in {root}, which a new run named {opt['name']} archives; "
                 "choose another name, or --auto_resume to continue that run"

@@ -18,7 +18,7 @@ from ..checks.rehearsal import fetches, try_metric
 from ..data.checks import check_dataset
 from ..options.basicsr_keys import with_whole_numbers
 from ..options.problems import Problem, reason, report, value_at
-from ..options.reading import Options, complete, read_options
+from ..options.reading import Options, complete, read_options, read_text
 from ..options.registries import entries, registered
 from ..options.signatures import Keys
 from ..runtime.distributed import from_first_rank, gathered, is_first_here, start
@@ -41,7 +41,7 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
 
     Args:
         arguments: opt, force_yml, plugin, launcher, auto_resume and debug, as `basicsr train` and
-            `basicsr test` have them.
+            `basicsr test` have them; `text` becomes what the option file held.
         is_train: Whether to train; else to test.
 
     Returns:
@@ -60,6 +60,8 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
         port = (options.get("dist_params") or {}).get("port")
         start(arguments.launcher, port, on_gpu=options["num_gpu"] != 0)
     options["rank"], options["world_size"] = get_dist_info()
+    if len(set(gathered(arguments.text))) > 1:
+        raise UserError(f"{arguments.opt}: was changed while the ranks read it; start again")
     options["manual_seed"] = from_first_rank(options["manual_seed"])  # each rank may have drawn its own
     counts: dict[str, int | None] = {}
     if is_first_here():  # once per machine: it reads every picture, and two ranks would download to one file
@@ -82,7 +84,9 @@ def prepare(arguments: Namespace, *, is_train: bool) -> Options:
 def _checked_options(arguments: Namespace, *, is_train: bool) -> tuple[Options, list[tuple[Keys, Absent]]]:
     """The options, checked, completed and with the pipeline's keys, and the weights that must be fetched."""
     source = arguments.opt, arguments.force_yml
-    options = read_options(*source)
+    # once: while pictures are checked, the user may edit the file for the next run
+    arguments.text = read_text(arguments.opt)
+    options = read_options(*source, text=arguments.text)
     absent = option_file.check(options, arguments.opt, is_train=is_train, force=arguments.force_yml)
     options = with_whole_numbers(options)
     options = complete(options, is_train=is_train, auto_resume=arguments.auto_resume, debug=arguments.debug)

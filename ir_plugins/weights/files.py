@@ -131,7 +131,7 @@ def check_fits(
         strict: Whether names and shapes must be the network's; if not, only what torch would cut off counts.
 
     Raises:
-        UserError: Naming the first keys that are missing, left over, of another shape or complex, and what
+        UserError: Naming the first keys that are missing, left over, of another shape or kind, and what
             would fit.
     """
     wanted, faults = net.state_dict(), []
@@ -143,15 +143,21 @@ def check_fits(
             for name in wanted
             if name in weights and weights[name].shape != wanted[name].shape
         ]
+    # torch would drop an imaginary part, and take whole numbers as they are
+    there = {name: _numbers(value) for name, value in weights.items()}
     faults += [
-        f"{name} is complex there and real here"  # torch would drop the imaginary part
+        f"{name} has {there[name]} numbers there and {_numbers(wanted[name])} ones here"
         for name in wanted
-        if name in weights and weights[name].is_complex() and not wanted[name].is_complex()
+        if there.get(name, "real") != "real" and there[name] != _numbers(wanted[name])
     ]
     if faults:
         more = f" and {len(faults) - 2} more" if len(faults) > 2 else ""
         where = f"{path}: does not fit {type(net).__name__}"
         raise UserError(f"{where}: {', '.join(faults[:2])}{more}; {_advice(path, weights, net)}")
+
+
+def _numbers(value: Tensor) -> str:
+    return "complex" if value.is_complex() else "real" if value.is_floating_point() else "whole"
 
 
 def _advice(path: str | Path, weights: Mapping[str, Tensor], net: nn.Module) -> str:

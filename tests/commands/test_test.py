@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ir_plugins.cli import main
+from ir_plugins.models.restoration_model import RestorationModel
 from ir_plugins.reports.tables import write_tables
 
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, METRIC_REGISTRY
@@ -361,3 +362,20 @@ def test_other_depths_are_refused(twice, bits, capsys):
     measure(f"val:bits={bits}", status=2)
     assert re.search(r"--force_yml: val:bits: is .*; expected one of 8, 16", capsys.readouterr().err)
     assert not os.path.exists("results")
+
+
+def test_the_digest_is_of_the_weights_that_were_measured(twice, monkeypatch):
+    """The user puts others in their place before the test ends."""
+    digest = hashlib.sha256(Path("w.pth").read_bytes()).hexdigest()[:16]
+
+    def replaced(*arguments, **keywords):
+        Path("w.pth").unlink()
+        return validation(*arguments, **keywords)
+
+    validation = RestorationModel.validation
+    monkeypatch.setattr(RestorationModel, "validation", replaced)
+    for name in ("test_2", "test_3"):
+        del twice["datasets"][name]
+    write(twice)
+    measure()
+    assert f"- weights: w.pth (SHA-256 {digest})" in (ROOT / "metrics.md").read_text()

@@ -223,3 +223,14 @@ def test_a_partial_database_that_kills_its_reader_is_named(tmp_path):
     refused(
         source, tmp_path / "x.lmdb", "data.mdb is damaged (reading it ended by SIG", "delete", "run again"
     )
+
+
+@pytest.mark.parametrize("record", [b"{", b"[]", b"\xff", b"9" * 5000])
+def test_a_part_with_a_damaged_record_is_named(tmp_path, record):
+    source = make_folder(tmp_path / "in", 3)
+    assert run_killed(source, tmp_path / "x.lmdb", "lmdb._verify", 1) == -signal.SIGKILL
+    with lmdb.open(str(tmp_path / "x.lmdb.part"), max_dbs=1) as env:
+        table = env.open_db(lmdb_module._RECORDS)
+        with env.begin(db=table, write=True) as txn:
+            txn.put(b"0001", record)
+    refused(source, tmp_path / "x.lmdb", "data.mdb is damaged", "delete")

@@ -193,6 +193,8 @@ def test_two_plugins_of_one_name(outside, capsys):
     "name, message",
     [
         ("nowhere.py", "--plugin nowhere.py: no such file; paths are relative to"),
+        ("endless.py", "--plugin endless.py: no such file; paths are relative to"),
+        ("~nobody/x.py", "--plugin ~nobody/x.py: no such file; paths are relative to"),
         ("./nowhere", "--plugin ./nowhere: no such file"),
         ("nowhere_at_all", "--plugin nowhere_at_all: there is no such module"),
         ("torch.nowhere_at_all", "No module named 'torch.nowhere_at_all'"),
@@ -201,6 +203,7 @@ def test_two_plugins_of_one_name(outside, capsys):
     ],
 )
 def test_what_cannot_be_found_or_named(name, message, workplace, capsys):
+    Path("endless.py").symlink_to("endless.py")
     for file in ("json.py", "my-design.py"):
         Path(file).write_text("")
     assert main(["list", "archs", "--plugin", name]) == 2

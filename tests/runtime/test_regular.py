@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from ir_plugins.runtime.regular import NotRegular, TooLarge, open_regular, read_regular
+from ir_plugins.runtime.regular import NotRegular, TooLarge, open_regular, read_regular, real
 
 
 def test_reads_a_file_and_a_link_to_it(tmp_path):
@@ -38,6 +38,7 @@ def test_a_link_to_itself_ends(tmp_path):
     (tmp_path / "x").symlink_to("x")
     with pytest.raises(OSError, match="symbolic links"):
         open_regular(tmp_path / "x")
+    assert real(tmp_path / "x") == tmp_path / "x"  # Path.resolve raises RuntimeError
 
 
 def test_reads_no_more_than_allowed(tmp_path):

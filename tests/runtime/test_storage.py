@@ -2,11 +2,13 @@ import builtins
 import errno
 import hashlib
 import os
+import stat
 
 import pytest
 import torch
 
 from ir_plugins.runtime.errors import file_fault
+from ir_plugins.runtime.regular import NotRegular
 from ir_plugins.runtime.storage import save_whole, written_whole
 
 
@@ -153,3 +155,21 @@ def test_what_cannot_be_pickled_is_no_trouble_of_the_disk(tmp_path):
     with pytest.raises(Exception, match="pickle") as error:
         save_whole({"function": lambda: 0}, tmp_path / "a.pth")
     assert not isinstance(error.value, OSError) and listed(tmp_path) == []
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    with written_whole(tmp_path / ("n" * 255)) as file:
+        assert len(listed(tmp_path)) == 1
+        file.write(b"new")
+    assert listed(tmp_path) == ["n" * 255]
+
+
+@pytest.mark.parametrize("path", ["/", ".", "..", "pipe", "link"])
+def test_only_a_file_is_replaced(tmp_path, monkeypatch, path):
+    """As root, os.replace puts a file in the place of /dev/null."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.symlink("pipe", "link")
+    with pytest.raises(NotRegular), written_whole(path):
+        pass
+    assert stat.S_ISFIFO(os.stat("link").st_mode) and listed(tmp_path) == ["link", "pipe"]

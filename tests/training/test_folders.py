@@ -11,9 +11,9 @@ import torch
 from tiny_runs import tree
 
 from ir_plugins.cli import main
-from ir_plugins.options.reading import read_options
+from ir_plugins.options.reading import OptionFile, read_options
 from ir_plugins.runtime.locks import alone
-from ir_plugins.training import folders
+from ir_plugins.training import folders, preflight
 from ir_plugins.training.folders import make_folders
 
 from basicsr.archs import build_network
@@ -108,7 +108,7 @@ def test_a_run_that_cannot_begin_leaves_all_as_it_was(tiny, monkeypatch, capsys,
 
     monkeypatch.setattr(builtins, "open", opened)
     monkeypatch.setattr(Path, "mkdir", lambda p, *a, **k: full() if p.name == file else mkdir(p, *a, **k))
-    option_file = "tiny.yml" if command == "train" or file == "tiny.yml" else None
+    option_file = OptionFile("tiny.yml", b"name: x") if command == "train" or file == "tiny.yml" else None
     with pytest.raises(OSError):
         make_folders(opt, root.absolute() / "run.log", option_file, fresh=True)
     assert tree() == before and (root / "models/net_g_5.pth").read_text() == "older"
@@ -139,7 +139,8 @@ def test_half_written_files_are_not_archived(run):
 )
 def test_the_copy_of_the_option_file_says_how_the_run_began(tiny, monkeypatch, word):
     monkeypatch.setattr("sys.argv", ["basicsr", "train", word])
-    make_folders(options("train"), Path("experiments/tiny/run.log").absolute(), "tiny.yml", fresh=True)
+    option_file = OptionFile("tiny.yml", Path("tiny.yml").read_bytes())
+    make_folders(options("train"), Path("experiments/tiny/run.log").absolute(), option_file, fresh=True)
     copy = Path("experiments/tiny/tiny.yml")
     assert read_options(str(copy)) == read_options("tiny.yml")
     head, rest = copy.read_text().split("\n\n", 1)
@@ -168,3 +169,16 @@ def test_a_run_that_saves_between_the_search_and_the_lock_is_noticed(run, monkey
     monkeypatch.setattr(pipeline, "find_state", found)
     assert run("train") == 2
     assert "experiments/tiny was written by another run just now; start again" in capsys.readouterr().err
+
+
+def test_the_copy_is_of_the_options_that_the_run_follows(run, monkeypatch):
+    """The user edits the option file for the next run while this one checks its pictures."""
+    before, check_dataset = Path("tiny.yml").read_text(), preflight.check_dataset
+
+    def edited(*arguments):
+        Path("tiny.yml").write_text("name: next")
+        return check_dataset(*arguments)
+
+    monkeypatch.setattr(preflight, "check_dataset", edited)
+    assert run("train") == 0
+    assert Path("experiments/tiny/tiny.yml").read_text().endswith(f"\n\n{before}")

@@ -120,8 +120,18 @@ def test_complex_weights_are_for_complex_networks(workplace):
     weights = read_weights("x.pth")
     check_fits("x.pth", weights, nn.Linear(3, 2, dtype=torch.complex64))
     for strict in (True, False):
-        with pytest.raises(UserError, match="weight is complex there and real here"):
+        with pytest.raises(UserError, match="weight has complex numbers there and real ones here"):
             check_fits("x.pth", weights, nn.Linear(3, 2), strict=strict)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.bool])
+def test_whole_numbers_are_no_weights(kind):
+    """A header of safetensors that says I32 for F32 passes every other check."""
+    weights = {name: value.to(kind) for name, value in nn.Linear(3, 2).state_dict().items()}
+    with pytest.raises(UserError, match="weight has whole numbers there and real ones here"):
+        check_fits("x.safetensors", weights, nn.Linear(3, 2), strict=False)
+    norm = nn.BatchNorm2d(3)
+    check_fits("x.safetensors", norm.state_dict(), norm)
 
 
 def text(value):

@@ -70,7 +70,7 @@ class Journal:
         for line in content.decode(errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):  # a ValueError also of a number without end
                 continue  # blank, or cut off when a run was killed
             if not isinstance(entry, dict):
                 continue

@@ -3,11 +3,15 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ...pictures.files import existing_folder, files_in
 from ...runtime.errors import UserError, listed
 from ...runtime.locks import alone
+from ...runtime.output import flush_output, lenient_output
+from ...runtime.regular import real
+from ...runtime.shortages import shortage
 from .jobs import Job, Journal, make, outdated, pack, refuse_foreign, verify
 from .parts import Plan
 from .presets import PRESETS, Part, Preset
@@ -24,23 +28,31 @@ def exit_status(program: str, work: Callable[[], object]) -> int:
         work: What the script does, called without arguments.
 
     Returns:
-        The exit status: 0 on success, 2 for the user's mistakes, 130 for Ctrl-C.
+        The exit status: 0 on success, 2 for the user's mistakes and if the machine runs short of something,
+        130 for Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a path may hold what no text can
+            stream.reconfigure(errors="backslashreplace")
     try:
-        work()
-        return 0
-    except UserError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(
-            f"{program}: error: {error}; mend that and run the same command again: it continues",
-            file=sys.stderr,
-        )
-        return 2
+        # the sets are written before a line of the report is lost
+        with lenient_output():
+            work()
+        status, text = 0, ""
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; run the same command again: it continues", file=sys.stderr)
-        return 130
+        status, text = 130, "interrupted; run the same command again: it continues"
+    except UserError as error:
+        status, text = 2, f"error: {error}"
+    except Exception as error:
+        reason = shortage(error, "lmdb") or (str(error) if isinstance(error, OSError) else None)
+        if reason is None:
+            raise
+        status, text = 2, f"error: {reason}; mend that and run the same command again: it continues"
+    flush_output()
+    with suppress(OSError, ValueError):
+        if text:
+            print(f"{program}: {text}", file=sys.stderr)
+    return status
 
 
 def prepare(
@@ -73,7 +85,7 @@ def prepare(
     preset = PRESETS[name]
     sources = [Source(existing_folder(folder, "--source")) for folder in folders]
     plan = _plan(name, preset, sources, output, workers)
-    resolved = {folder.resolve(): folder for folder in plan.folders}
+    resolved = {real(folder): folder for folder in plan.folders}
     plan.jobs = [_settled(job, resolved) for job in plan.jobs]
     to_fill = [folder for folder in plan.folders if any(_fills(job, folder) for job in plan.jobs if job.make)]
     if lmdb and not plan.folders:
@@ -81,7 +93,7 @@ def prepare(
     if lmdb or preset.sr:
         _refuse_names(plan)
     for link, target in plan.links.items():
-        if os.path.lexists(link) and link.resolve() != target:
+        if os.path.lexists(link) and real(link) != target:
             raise UserError(f"--output: {link} is there already and is not {target}; move it away")
     _refuse_twins(plan.jobs)
     journal = Journal(output / JOURNAL)
@@ -154,7 +166,7 @@ def _settled(job: Job, folders: dict[Path, Path]) -> Job:
         # a text in its place may need mending
         return job if not job.outputs[0].height else job._replace(make=None)
     for source in job.sources:
-        if inside := [folders[parent] for parent in source.resolve().parents if parent in folders]:
+        if inside := [folders[parent] for parent in real(source).parents if parent in folders]:
             raise UserError(
                 f"--output: {source} lies in {inside[0]}, which is to be written; move the source away or "
                 "take another --output"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ...pictures.files import files_in, has_image_name, text_of
 from ...runtime.errors import UserError, listed
+from ...runtime.regular import real
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def first_match(
         named: Layouts begin with the name of the source's own folder.
     """
     for source in [inner for outer in sources for inner in outer.opened]:
-        prefix = f"{source.root.resolve().name}/" if named else ""
+        prefix = f"{real(source.root).name}/" if named else ""
         for layout in layouts:
             if (groups := matches(source, layout, prefix)) is not None:
                 return groups

@@ -11,7 +11,7 @@ import numpy as np
 from ...pictures.looks import look_at_file
 from ...pictures.raw import Broken
 from ...runtime.errors import UserError, listed
-from ...runtime.regular import open_regular, read_regular
+from ...runtime.regular import open_regular, read_regular, real
 from ...runtime.threads import in_threads
 from .jobs import Job, Output
 from .parts import Count, Plan, refuse
@@ -240,9 +240,9 @@ class PairList:
         counts = [Count(self.name, len(pairs), self.published)]
         jobs = [Job(self.name, (file,), [Output(output / self.name, 0, 0)], lambda _: [text])]
         links = {}
-        if output.resolve() != root.resolve():
+        if real(output) != real(root):
             tops = {path.split("/")[0] for pair in pairs for path in pair}
-            links = {output / top: (root / top).resolve() for top in sorted(tops)}
+            links = {output / top: real(root / top) for top in sorted(tops)}
         elif read_regular(file) == text:
             jobs = []
         return Plan(jobs, links=links, counts=counts)

@@ -15,6 +15,7 @@ from ...pictures.raw import Broken
 from ...pictures.window import Window
 from ...runtime.errors import UserError, listed
 from ...runtime.locks import alone
+from ...runtime.names import name_fault
 from ...runtime.threads import in_threads
 from ..resize import imresize
 from .cuts import grid
@@ -191,7 +192,9 @@ def trimmed(height: int, width: int, target: Target) -> tuple[int, int]:
 
 
 def _check(settings: Settings) -> None:
-    """Sort the scales; raise UserError if numbers do not go together."""
+    """Sort the scales; raise UserError if numbers do not go together, or the name cannot name a folder."""
+    if (fault := name_fault(settings.name)) is not None:
+        raise UserError(f"--name: is {settings.name[:100]!r}; expected {fault}")
     settings.scales = sorted(set(settings.scales))
     if settings.scales[0] < 2:
         raise UserError(f"--scales: {settings.scales[0]} makes nothing smaller; give whole numbers from 2")
