@@ -114,8 +114,8 @@ def _built(name: str, classifier: str, build: Callable[[Any], nn.Module]) -> nn.
 
 def _weight_files(package: ModuleType, classifier: str) -> list[Path]:
     """The files that a package reads its network from, as far as they are there."""
-    cached = Path(torch.hub.get_dir(), "checkpoints").glob(f"{classifier}-*.pth")
-    return [*cached, *Path(str(package.__file__)).parent.glob(f"weights/*/{classifier[:4]}*.pth")]
+    fetched = Path(torch.hub.get_dir(), "checkpoints").glob(f"{classifier}-*.pth")
+    return [*fetched, *Path(str(package.__file__)).parent.glob(f"weights/*/{classifier[:4]}*.pth")]
 
 
 def _rgb(x: Planes, data_range: float) -> Tensor:
