@@ -8,11 +8,11 @@ from typing import Any, Literal, ParamSpec, get_origin
 
 from torch import Tensor
 
+from ..options.problems import short
 from ..options.signatures import fits, kind_of
-from .building import MOST_LAYERS
+from .building import LARGEST, MOST_LAYERS
 
 Given = ParamSpec("Given")
-LARGEST = 1 << 20  # of every number: channels, heads, pixels, factors
 
 
 def checked(constructor: Callable[Given, None]) -> Callable[Given, None]:
@@ -46,10 +46,10 @@ def check_arguments(target: Callable, arguments: Mapping[str, Any]) -> None:
         if get_origin(annotation) is Literal:
             continue  # nets list the choices in messages of their own
         if not fits(plain := _plain(value), annotation):
-            raise ValueError(f"{name}={_short(value)} must be {kind_of(annotation)}")
+            raise ValueError(f"{name}={short(value)} must be {kind_of(annotation)}")
         for number in plain if isinstance(plain, list) else [plain]:
             if isinstance(number, int) and abs(number) > LARGEST:
-                raise ValueError(f"{name}={_short(value)} is absurdly large; take at most {LARGEST}")
+                raise ValueError(f"{name}={short(value)} is absurdly large; take at most {LARGEST:,}")
 
 
 def check_layers(**depths: int | Sequence[int]) -> None:
@@ -92,8 +92,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

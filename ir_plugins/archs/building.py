@@ -30,7 +30,7 @@ MOST_AT_ONCE = 50_000_000  # numbers of one tensor inside the network
 SECONDS = 2.0  # of one core, to build it and again to run it
 SECONDS_ON_META = 5.0  # of one core, to build it without memory
 MOST_LAYERS = 10_000
-LARGEST = 1 << 20  # of every number of layers, channels or pixels
+LARGEST = 1 << 20  # of every number: layers, channels, heads, pixels, factors
 
 Shape = tuple[int, ...]
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ImageOps
 
 from .looks import header
-from .raw import Broken, is_raw, view
+from .raw import is_raw, view
 
 
 def alpha_of(content: bytes | memoryview) -> np.ndarray | None:
@@ -23,8 +23,8 @@ def alpha_of(content: bytes | memoryview) -> np.ndarray | None:
             plane = None if pixels.shape[2] % 2 else pixels[..., -1] >> 8 * (pixels.itemsize - 1)
         else:
             plane = _decoded(content)
-    except (Broken, OSError, SyntaxError, ValueError):
-        return None  # OpenCV has read its colours
+    except Exception:  # Pillow raises whatever the bytes lead to; OpenCV has read the colours
+        return None
     if plane is None or (plane == 255).all():
         return None
     return np.array(plane, np.uint8)  # torch wants it writable

@@ -242,10 +242,13 @@ def _try_reading(part: Path) -> None:
     """Raise UserError if what a killed run has left is damaged so that reading it kills the process."""
 
     def read() -> None:
-        with lmdb.open(str(part), readonly=True, lock=False, max_dbs=1) as env, env.begin() as txn:
+        with (
+            lmdb.open(str(part), readonly=True, lock=False, max_dbs=1) as env,
+            env.begin(buffers=True) as txn,
+        ):
             for database in (None, env.open_db(_RECORDS, txn, create=False)):
-                for _ in txn.cursor(database):
-                    pass
+                for _, value in txn.cursor(database):
+                    bytes(value[:1]), bytes(value[-1:])  # its pages lie between these two
 
     if not os.path.exists(part / "data.mdb"):
         return

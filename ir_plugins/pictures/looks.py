@@ -177,7 +177,7 @@ def _promised(image: Image.Image, start: bytes) -> tuple[Look, float]:
     """What a header promises, and how long the file has to be; infinite where that is unknown.
 
     Args:
-        image: What `_header` returns.
+        image: What `header` returns.
         start: The first 25 bytes of the file.
     """
     width, height = image.size

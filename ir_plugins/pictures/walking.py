@@ -27,7 +27,7 @@ class _Folder(NamedTuple):
 
     path: str
     below: tuple[str, ...]
-    above: frozenset[tuple[int, int]]
+    above: frozenset[tuple[int, int | str]]
 
 
 def files_below(root: Path, is_picture: Callable[[str], bool], what: str = "") -> list[Path]:
@@ -106,9 +106,9 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def _number(folder: str | Path) -> tuple[int, int]:
+def _number(folder: str | Path) -> tuple[int, int | str]:
     try:
         status = os.stat(folder)
     except OSError:  # it has just gone, or may not be entered: reading it says so
         return (-1, -1)
-    return status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino or os.path.realpath(folder)  # some file systems do not number

@@ -149,7 +149,8 @@ def _batches(opt: Options, stages: Sequence[tuple[int | None, int]]) -> str:
     sizes = [(patch or side, batch * ranks) for patch, batch in stages]
     ends = sizes[0], sizes[-1]
     words = [
-        f"batches of {batch}" + (f" patches of {patch}x{patch}" if patch else "") for patch, batch in ends
+        f"batches of {batch}" + (f" patch{'' if batch == 1 else 'es'} of {patch}x{patch}" if patch else "")
+        for patch, batch in ends
     ]
     return words[0] if len(sizes) == 1 else f"{len(sizes)} stages: {words[0]} to {words[1]}"
 

@@ -61,7 +61,10 @@ def read_regular(path: str | Path, most: int | None = None) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size  # known before memory is taken for it
-        content = b"" if most is not None and size > most else file.read(-1 if most is None else most + 1)
+        # read(most) would take the memory for `most` bytes, however short the file is
+        content = b"" if most is not None and size > most else file.read(size + 1)
+        if len(content) > size:  # it grows, or has no size, as files in /proc
+            content += file.read(-1 if most is None else most + 1 - len(content))
     if most is not None and (size := max(size, len(content))) > most:
         raise TooLarge(
             errno.EFBIG, f"it has {size / 1e6:.1f} MB, at most {most / 1e6:.1f} MB are read", str(path)

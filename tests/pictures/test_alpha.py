@@ -1,6 +1,7 @@
 """Alpha channels against Pillow, upright as the colours."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -46,6 +47,12 @@ def test_nothing_to_keep():
     pixels[..., 3] = 255
     for content in (bytes_of(Image.fromarray(pixels)), encode(pixels), encode(random_pixels(5, 7)), b"x"):
         assert alpha_of(content) is None
+
+
+def test_an_odd_exif_block_ends_no_test():
+    entries = struct.pack(">HHHIHxxHHII", 2, 0x112, 3, 1, 6, 0x11A, 7, 1, 50)  # a number as bytes
+    exif = b"Exif\0\0MM\0*" + struct.pack(">I", 8) + entries + struct.pack(">III", 0, 7, 2)
+    assert alpha_of(bytes_of(Image.fromarray(random_pixels(5, 7, 4)), exif=exif)) is None
 
 
 @pytest.mark.parametrize("dtype, white", [(np.uint8, 255), (np.uint16, 65535)])

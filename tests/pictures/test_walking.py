@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,3 +104,14 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
         files_below(tmp_path, has_image_name, "gt")
     closed.remove("closed")
     assert len(files_below(tmp_path, has_image_name)) == 2
+
+
+def test_a_file_system_that_numbers_no_folder(tmp_path, monkeypatch):
+    make(tmp_path, "a/1.png", "a/b/2.png")
+    os.symlink("..", tmp_path / "a/up")
+    real = os.stat
+    numberless = SimpleNamespace(st_dev=1, st_ino=0)
+    monkeypatch.setattr(walking.os, "stat", lambda path: numberless)
+    found = files_below(tmp_path, has_image_name)
+    monkeypatch.setattr(walking.os, "stat", real)
+    assert found == [tmp_path / "a/1.png", tmp_path / "a/b/2.png"]

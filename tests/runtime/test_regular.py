@@ -1,5 +1,6 @@
 import os
 import socket
+import tracemalloc
 
 import pytest
 
@@ -46,3 +47,21 @@ def test_reads_no_more_than_allowed(tmp_path):
         file.truncate(1 << 40)  # takes no room on the disk
     with pytest.raises(TooLarge, match=r"it has 1099511\.6 MB, at most 0\.0 MB are read"):
         read_regular(tmp_path / "x", most=1000)
+
+
+def test_a_short_file_takes_no_memory_for_the_most(tmp_path):
+    (tmp_path / "x").write_bytes(b"seven\n\0")
+    tracemalloc.start()
+    try:
+        assert read_regular(tmp_path / "x", most=1 << 31) == b"seven\n\0"
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux lists its processes in files")
+def test_reads_a_file_whose_size_the_system_does_not_know():
+    content = read_regular("/proc/self/status")
+    assert len(content) > 100 and len(read_regular("/proc/self/status", most=1 << 20)) > 100
+    with pytest.raises(TooLarge):
+        read_regular("/proc/self/status", most=100)

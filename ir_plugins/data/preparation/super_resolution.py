@@ -187,7 +187,13 @@ def cutting(stem: str, path: Path, height: int, width: int, crops: dict[Target, 
 
 
 def trimmed(height: int, width: int, target: Target) -> tuple[int, int]:
-    """The size that HR is trimmed to, in pixels."""
+    """The size that HR is trimmed to, in pixels.
+
+    Args:
+        height: Of HR, in pixels.
+        width: Of HR, in pixels.
+        target: The folder that it goes into.
+    """
     return height // target.modulus * target.modulus, width // target.modulus * target.modulus
 
 
