@@ -103,9 +103,10 @@ def _prepare_folders(
     """Make, archive and clear the run's folders, on rank 0 while the others wait."""
     launches = [name for name in gathered(launch()) if name]  # waits until all ranks have looked for states
     if opt["rank"] == 0:
-        # an earlier start without a checkpoint left nothing to archive
+        # a start that was killed before its first state leaves one weight file at most: nothing to archive
         has_states = any(Path(opt["path"]["training_states"]).glob("*.state"))
-        fresh = state is None and (has_states or not opt["auto_resume"])
+        has_weights = len([*Path(opt["path"]["models"]).glob("net_g_*.pth")]) > 1
+        fresh = state is None and (has_states or has_weights or not opt["auto_resume"])
         make_folders(opt, log_file, option_file, fresh=fresh)
         clear(opt, state)
         if launches:

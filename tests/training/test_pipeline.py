@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,16 @@ def test_without_auto_resume_an_older_run_is_archived(tiny):
     assert main(["train", "-opt", "tiny.yml"]) == 0
     assert main(["train", "-opt", "tiny.yml"]) == 0
     assert len([path for path in Path("experiments").iterdir() if "tiny_archived" in path.name]) == 1
+
+
+def test_weights_whose_states_are_gone_are_archived(tiny):
+    assert main(["train", "-opt", "tiny.yml"]) == 0
+    before = checkpoint(4)
+    shutil.rmtree("experiments/tiny/training_states")
+    assert main(["train", "-opt", "tiny.yml", "--auto_resume", "--force_yml", "manual_seed=7"]) == 0
+    (older,) = Path("experiments").glob("tiny_archived*")
+    kept = torch.load(older / "models/net_g_4.pth", weights_only=True)
+    assert all(torch.equal(kept["params"][name], value) for name, value in before["params"].items())
 
 
 def test_lmdb_and_disk_train_alike(tiny):
