@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .runtime.errors import Stopped, UserError
 from .runtime.interruption import Ending, speaks
-from .runtime.output import flush_output, reader_is_gone
+from .runtime.output import flush_output, open_missing_streams, reader_is_gone
 from .runtime.parents import follow_torchrun
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 on success, 2 for the user's mistakes and if the machine runs short of something,
         130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
     """
+    open_missing_streams()
     with Ending("basicsr", own=argv is None) as ending:
         return _run(argv, ending)
 

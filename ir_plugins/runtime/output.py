@@ -8,6 +8,30 @@ from collections.abc import Iterator
 from typing import Any
 
 
+def open_missing_streams() -> None:
+    """Open what is closed of standard input, output and error, as after `basicsr train >&-`, to go nowhere.
+
+    Progress bars expect them, and the next file that is opened would get the number of one, and its text.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        handle = os.open(os.devnull, os.O_RDWR)
+        if handle != number and _is_free(number):
+            os.dup2(handle, number)
+            os.close(handle)
+            handle = number
+        setattr(sys, name, os.fdopen(handle, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+def _is_free(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def lenient_output() -> Iterator[None]:
     """Lose what cannot be printed, where print and progress bars would end the block with an OSError."""

@@ -1,7 +1,9 @@
 """What a command prints goes into a file on a full disk."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tqdm import tqdm
@@ -53,3 +55,14 @@ def test_a_folder_that_is_gone_is_named(tiny, capsys, tmp_path, monkeypatch):
     gone.rmdir()
     assert main(["train", "-opt", str(option_file)]) == 2
     assert "error: the current folder does not exist any more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", [(0, 1, 2), (1,), (2,)])
+def test_a_training_needs_no_standard_streams(tiny, closed):
+    """As under some schedulers.  The next file that is opened would get the number of a closed one."""
+    close = "".join(f"os.close({number});" for number in closed)
+    program = "import os, sys; " + close + "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    more = ["-m", "ir_plugins", "train", "-opt", str(tiny), "--force_yml", "train:total_iter=2"]
+    done = subprocess.run([sys.executable, "-c", program, *more], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert Path("experiments/tiny/models/net_g_latest.pth").is_file()
