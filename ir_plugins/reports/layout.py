@@ -19,7 +19,13 @@ def template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader(__package__, ""), autoescape=True, undefined=StrictUndefined, **blanks
     )
-    environment.filters |= {"number": number, "gain": gain, "duration": duration, "thousands": "{:,}".format}
+    environment.filters |= {
+        "number": number,
+        "gain": gain,
+        "duration": duration,
+        "speed": speed,
+        "thousands": "{:,}".format,
+    }
     return environment.get_template(name)
 
 
@@ -37,6 +43,15 @@ def gain(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:+.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:+.2g}"
+
+
+def speed(seconds: float) -> str:
+    """What a step takes, in words: "4 iterations/s" or "2.5 s per iteration".
+
+    Args:
+        seconds: Of a step.
+    """
+    return f"{1 / seconds:.3g} iterations/s" if seconds < 1 else f"{seconds:.3g} s per iteration"
 
 
 def duration(seconds: float) -> str:

@@ -212,10 +212,13 @@ def test_speed_time_and_resumes_are_told():
     assert "iteration 21 of 4" in text
     assert (
         Page(text).text("p")[1]
-        == "2 h 13 min so far4 iterations/sabout 1 d 2 h leftresumed at iteration 4, 9"
+        == "2 h 13 min in all4 iterations/sabout 1 d 2 h leftresumed at iteration 4, 9"
     )
     assert text.count('class="resume"') == 2 and "marks where the run was resumed" in text
     assert "2 s per iteration" in page(options(), {}, [], {}, Progress(1, 5.0, 2.0))
+    assert "5 s so far</span><span>5 s per iteration on average<" in page(
+        options(), {}, [], {}, Progress(1, 5.0)
+    )
 
 
 def test_a_resumed_run_repeats_iterations_and_the_later_one_counts():
