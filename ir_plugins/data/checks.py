@@ -204,7 +204,8 @@ def _seen(where: str, root: str, names: list[str], environment: Any) -> list[Loo
     looks = list(in_threads(look, names, desc=f"checking {where}"))
     if broken := [fault for fault in looks if isinstance(fault, str)]:
         count = f"{len(broken)} of {len(names)}"
-        raise UserError(f"{where}: {count} images in {root} are broken: {listed(broken)}; replace them")
+        remedy = "replace them or move them away"
+        raise UserError(f"{where}: {count} images in {root} are broken: {listed(broken)}; {remedy}")
     return [look for look in looks if isinstance(look, Look)]
 
 

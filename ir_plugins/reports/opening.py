@@ -132,7 +132,10 @@ def _network(model: Any) -> str:
 
 
 def _data(datasets: Sequence[Any]) -> str:
-    found = [f"{one.opt['phase']}: {len(one):,} pictures of {one.opt['name']}" for one in datasets]
+    found = [
+        f"{one.opt['phase']}: {len(one):,} picture{'' if len(one) == 1 else 's'} of {one.opt['name']}"
+        for one in datasets
+    ]
     more = len(found) - SHOWN_SETS
     return "; ".join(found[:SHOWN_SETS]) + (f"; and {more} more sets" if more > 0 else "")
 

@@ -12,6 +12,7 @@ from basicsr.utils import get_root_logger
 
 from ..data.patch_plan import OneStage, PatchPlan
 from ..options.reading import Options
+from ..reports.opening import ON_SCREEN
 from ..runtime.errors import UserError
 from ..runtime.interruption import ignore_signals
 from .order import Drawn, Place, TrainOrder
@@ -95,7 +96,7 @@ def _picture_loader(opt: Options, data: Options, what: str) -> DataLoader:
     get_root_logger().info(f"{what} {data['name']}: {len(dataset)}")
     if opt["rank"] == 0 and hasattr(dataset, "notes"):
         for note in dataset.notes():
-            get_root_logger().info(f"{data['name']}: {note}")
+            get_root_logger().info(f"{data['name']}: {note}", extra=ON_SCREEN)
     return loader
 
 

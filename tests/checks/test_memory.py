@@ -5,6 +5,7 @@ from broken_options import changed
 from tiny import tiny_options
 
 from ir_plugins.checks import memory, option_file
+from ir_plugins.runtime.capacity import amount
 
 
 def problems(options, monkeypatch, free):
@@ -32,7 +33,7 @@ def test_what_training_keeps_is_counted(monkeypatch, change, numbers, what):
     needed = 4 * numbers * count
     assert problems(options, monkeypatch, needed) == []
     (line,) = problems(options, monkeypatch, needed - 1)
-    assert line.startswith(f"network_g: has {count:,} numbers; {what} take {needed / 1e6:,.1f} MB, but ")
+    assert line.startswith(f"network_g: has {count:,} numbers; {what} take {amount(needed)}, but ")
     assert line.endswith(" of memory are free; make the network smaller")
 
 
