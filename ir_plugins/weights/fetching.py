@@ -2,6 +2,7 @@
 
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -9,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from basicsr.utils import download_util
 
 from ..runtime.errors import UserError
 
@@ -95,12 +94,19 @@ def offline() -> Iterator[None]:
     def refuse(url: str, dst: str, *arguments: Any, **options: Any) -> None:
         raise Absent(url, dst)
 
-    places = (torch.hub, download_util)
-    before = [place.download_url_to_file for place in places]
-    for place in places:
+    usual = torch.hub.download_url_to_file
+    before = {place: place.download_url_to_file for place in _fetching()}
+    for place in before:
         place.download_url_to_file = refuse
     try:
         yield
     finally:
-        for place, function in zip(places, before, strict=True):
-            place.download_url_to_file = function
+        for place in _fetching():
+            place.download_url_to_file = before.get(place, usual)
+
+
+def _fetching() -> Iterator[Any]:
+    """The modules that download; BasicSR's, which is slow to import, if somebody has imported it."""
+    yield torch.hub
+    if (basicsr := sys.modules.get("basicsr.utils.download_util")) is not None:
+        yield basicsr
