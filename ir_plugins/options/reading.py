@@ -4,6 +4,7 @@ BasicSR's own parser starts distributed training before it reads the file, evalu
 and keeps `2e-4` as a string.  `checks/` checks what this module reads.
 """
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -208,7 +209,7 @@ def _override(options: Options, entry: str) -> Keys:
         if not isinstance(options[key], dict):
             raise UserError(f"{said}: '{shown(key)}' is a value, not a block")
         options = options[key]
-    if len(keys) == 1 and value == str(Path.home()):
+    if len(keys) == 1 and value == os.path.expanduser("~"):
         new = None  # the shell has read val=~ as the home folder; no such key holds a path
     # BasicSR writes none for ~; in these two keys `none` is a value
     options[keys[-1]] = None if new == "none" and keys[-1] not in ("attention", "dataroot_lq") else new

@@ -9,9 +9,10 @@ from typing import Any
 
 
 def open_missing_streams() -> None:
-    """Open what is closed of standard input, output and error, as after `basicsr train >&-`, to go nowhere.
+    """Point closed standard streams at the null device, as after `basicsr train >&-`.
 
-    Progress bars expect them, and the next file that is opened would get the number of one, and its text.
+    Progress bars need them.  The next file that is opened would get the number of a closed one, and with it
+    what others print.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:

@@ -1,5 +1,6 @@
 """Losses and metrics that fetch weights: what `check` says of them, and a run that cannot fetch them."""
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -84,6 +85,18 @@ def test_a_test_does_not_fetch_what_only_training_needs(monkeypatch):
     arguments = Namespace(opt="o.yml", force_yml=None, auto_resume=False, debug=False)
     assert len(preflight._checked_options(arguments, is_train=True)[1]) == 1
     assert preflight._checked_options(arguments, is_train=False)[1] == []
+
+
+def test_a_module_that_is_imported_while_nothing_is_fetched_can_fetch_afterwards(monkeypatch):
+    """BasicSR's takes the function from torch.hub when it is imported."""
+    name, usual = "basicsr.utils.download_util", torch.hub.download_url_to_file
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with offline():
+        assert name not in sys.modules  # it is slow to import
+        module = importlib.import_module(name)
+        with pytest.raises(Absent):
+            module.download_url_to_file("https://example.org/a.pth", "a.pth")
+    assert module.download_url_to_file is torch.hub.download_url_to_file is usual
 
 
 def test_nothing_is_fetched_while_a_file_is_checked():
