@@ -314,7 +314,7 @@ def test_groups_have_lines_and_pictures_folders_of_their_own(twice, monkeypatch,
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_all_kinds_of_pictures_are_restored_and_called_as_they_are(twice, bits):
+def test_all_kinds_of_pictures_are_restored_and_called_as_they_are(twice, bits, capsys):
     folder = Path("data/jumble")
     pictures = {
         "a.bmp": (3, np.uint8),
@@ -333,6 +333,7 @@ def test_all_kinds_of_pictures_are_restored_and_called_as_they_are(twice, bits):
         }
     )
     measure("val:suffix=''", f"val:bits={bits}", f"datasets:test_1:bits={bits}")
+    assert "left out, because the names are not a picture's: notes.txt" in capsys.readouterr().err
     results = {
         str(path.relative_to(ROOT / "visualization")): cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         for path in sorted(ROOT.rglob("*.png"))

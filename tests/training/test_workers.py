@@ -54,6 +54,17 @@ DEATHS = {
 }
 
 
+def test_a_bus_error_names_the_file_that_was_cut_short():
+    cut_off = "x.lmdb/data.mdb is cut off after 7 bytes"
+    with (
+        pytest.raises(UserError) as caught,
+        batches_of(loader(sent(signal.SIGBUS)), lambda: cut_off) as batches,
+    ):
+        for _ in batches:
+            pass
+    assert str(caught.value) == f"a data worker was killed: {cut_off}; continue with --auto_resume"
+
+
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_worker_that_dies_is_one_line(death, monkeypatch):
     monkeypatch.setattr(loading, "MP_STATUS_CHECK_INTERVAL", 1)
