@@ -12,14 +12,6 @@ from ir_plugins.runtime.regular import NotRegular
 from ir_plugins.runtime.storage import save_whole, written_whole
 
 
-@pytest.fixture
-def saved(tmp_path):
-    """A file of torch.save, and its digest."""
-    path = tmp_path / "a.pth"
-    content = {"weights": torch.arange(1500.0).reshape(30, 50), "bias": torch.randn(7), "words": ["some", 3]}
-    return path, save_whole(content, path)
-
-
 def listed(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -75,8 +67,9 @@ def test_two_processes_do_not_share_a_part(tmp_path, monkeypatch):
     assert (tmp_path / "a").read_bytes() == b"first" and listed(tmp_path) == ["a"]
 
 
-def test_the_digest_is_that_of_the_file(saved):
-    path, digest = saved
+def test_the_digest_is_that_of_the_file(tmp_path):
+    path = tmp_path / "a.pth"
+    digest = save_whole({"weights": torch.arange(1500.0), "words": ["some", 3]}, path)
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert torch.equal(torch.load(path, weights_only=True)["weights"][29], torch.arange(1450.0, 1500.0))
 
