@@ -69,7 +69,7 @@ def test_two_processes_do_not_share_a_part(tmp_path, monkeypatch):
 
 def test_the_digest_is_that_of_the_file(tmp_path):
     path = tmp_path / "a.pth"
-    digest = save_whole({"weights": torch.arange(1500.0), "words": ["some", 3]}, path)
+    digest = save_whole({"weights": torch.arange(1500.0).reshape(30, 50), "words": ["some", 3]}, path)
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert torch.equal(torch.load(path, weights_only=True)["weights"][29], torch.arange(1450.0, 1500.0))
 
